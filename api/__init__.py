@@ -1,0 +1,1 @@
+"""Findings into work: the composer, and the face of the program."""

@@ -1,0 +1,9 @@
+"""`backtest`: the pure round over files."""
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""

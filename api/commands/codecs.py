@@ -1,0 +1,9 @@
+"""`decode`: one payload, read or explained."""
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""

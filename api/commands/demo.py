@@ -1,0 +1,9 @@
+"""`demo`: everything embedded, a simulated Helsingborg."""
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""

@@ -1,0 +1,9 @@
+"""`evaluate` and `activity`: footfall answers from any table."""
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""

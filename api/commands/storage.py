@@ -1,0 +1,9 @@
+"""`export`, `backup`, `restore`, `migrate`, `quarantine`."""
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""

@@ -1,0 +1,9 @@
+"""`simulate`, `replay`, `record`, `score`."""
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""

@@ -1,0 +1,1 @@
+"""Everything embedded: a simulated Helsingborg, from broker to work order."""

@@ -1,0 +1,1 @@
+"""Other people's formats: Open311, NGSI-LD, GeoJSON, iCalendar, CSV."""

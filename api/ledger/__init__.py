@@ -1,0 +1,1 @@
+"""Assets, incidents, work orders, users and audit, kept by SQLAlchemy."""

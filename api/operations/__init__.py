@@ -1,0 +1,1 @@
+"""Pure state machines: incidents, work orders, SLA, ranking, alerts."""

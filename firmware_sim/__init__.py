@@ -1,0 +1,1 @@
+"""Simulated devices that behave and misbehave, with known truth."""

@@ -1,0 +1,122 @@
+"""What can go wrong on the way in.
+
+IngestError
+├── MalformedPayloadError     the bytes of one message cannot be read; it goes to quarantine
+│   └── UnknownCodecError     no codec is known for the device, port or version
+├── RefusedContentError       the message holds identifiers of people; it is counted, not kept
+├── JournalFullError          the journal has reached its quota; nothing is acknowledged
+├── StoreError                the store did not take or give readings
+│   └── RefusedLinesError     the store took the batch but for some lines
+├── SettingsError             a setting cannot be used
+└── BrokerError               no broker could be found, started or reached
+"""
+
+from enum import StrEnum
+
+__all__ = [
+    "BrokerError",
+    "IngestError",
+    "JournalFullError",
+    "MalformedPayloadError",
+    "Reason",
+    "RefusedContentError",
+    "RefusedLinesError",
+    "SettingsError",
+    "StoreError",
+    "UnknownCodecError",
+]
+
+
+class Reason(StrEnum):
+    """Why a message was not kept; the label of the counters and of the quarantine."""
+
+    SYNTAX = "syntax"
+    TYPE = "type"
+    RANGE = "range"
+    SHAPE = "shape"
+    TIME = "time"
+    IDENTITY = "identity"
+    IDENTITY_MISMATCH = "identity_mismatch"
+    UNKNOWN_DEVICE = "unknown_device"
+    UNKNOWN_CODEC = "unknown_codec"
+    UNKNOWN_TOPIC = "unknown_topic"
+    TOO_LARGE = "too_large"
+    ENCRYPTED = "encrypted"
+    STORE_REFUSED = "store_refused"
+    DECODER_ERROR = "decoder_error"
+    PERSONAL_DATA = "personal_data"
+
+
+class IngestError(Exception):
+    """Base of everything ingest raises on purpose."""
+
+
+class MalformedPayloadError(IngestError):
+    """The bytes of one message cannot be read.
+
+    Attributes
+    ----------
+    reason : Reason
+    detail : str
+        What was found and where, for the person who looks into the quarantine.
+    device_id : str or None
+    """
+
+    def __init__(
+        self, detail: str, *, reason: Reason = Reason.SYNTAX, device_id: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.reason = reason
+        self.device_id = device_id
+
+
+class UnknownCodecError(MalformedPayloadError):
+    """No codec is known for this device, port or version."""
+
+    def __init__(self, detail: str, *, device_id: str | None = None) -> None:
+        super().__init__(detail, reason=Reason.UNKNOWN_CODEC, device_id=device_id)
+
+
+class RefusedContentError(IngestError):
+    """The message holds something that identifies a person or vehicle.
+
+    Attributes
+    ----------
+    field : str
+        The name of the field. Its value is not kept, here or anywhere.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"field {field!r} looks like an identifier of a person or vehicle")
+        self.field = field
+
+
+class JournalFullError(IngestError):
+    """The journal has reached its quota; the broker holds the messages until there is room."""
+
+
+class StoreError(IngestError):
+    """The store did not take or give readings."""
+
+
+class RefusedLinesError(StoreError):
+    """The store took the batch but for these lines.
+
+    Attributes
+    ----------
+    lines : list of (str, str)
+        Each refused line with what the store said of it.
+    """
+
+    def __init__(self, lines: list[tuple[str, str]]) -> None:
+        super().__init__(f"{len(lines)} lines were refused, the first: {lines[0][1]}")
+        self.lines = lines
+
+
+class SettingsError(IngestError):
+    """A setting cannot be used; the message names it and the remedy."""
+
+
+class BrokerError(IngestError):
+    """No broker could be found, started or reached."""

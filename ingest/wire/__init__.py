@@ -1,0 +1,1 @@
+"""Wire formats: pure decoders from bytes to what a message held."""

@@ -1,0 +1,1 @@
+"""LoRaWAN payload codecs, one device family a file."""

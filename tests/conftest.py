@@ -1,0 +1,87 @@
+"""What tests share: the real data, the real servers, free ports."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SERVERS_REQUIRED = os.environ.get("LJUSVAKT_REQUIRE_SERVERS") == "1"
+
+
+def absent(what: str) -> None:
+    """Skip because a program is missing; in continuous integration that is a failure."""
+    if SERVERS_REQUIRED:
+        pytest.fail(f"{what} was not found and LJUSVAKT_REQUIRE_SERVERS=1")
+    pytest.skip(f"{what} was not found")
+
+
+def program(*candidates: str) -> Path:
+    """The first of these programs that is on the machine; skips where there is none."""
+    for name in candidates:
+        if found := shutil.which(name):
+            return Path(found)
+    absent(candidates[0])
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The shared real data; never part of the project."""
+    where = Path(os.environ.get("LJUSVAKT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not where.is_dir():
+        pytest.skip(f"no real data at {where} (set LJUSVAKT_DATA)")
+    return where
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Path:
+    """The Mosquitto broker's program."""
+    return program("mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
+
+
+@pytest.fixture(scope="session")
+def influxd() -> Path:
+    """The InfluxDB 1.x server's program."""
+    return program(os.environ.get("LJUSVAKT_INFLUXD", "influxd"), "/usr/bin/influxd")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Headless Chromium."""
+    return program("chromium", "/usr/bin/chromium", "chromium-browser")
+
+
+@pytest.fixture(scope="session")
+def postgres_bin() -> Path:
+    """The folder with PostgreSQL's own programs (initdb, pg_ctl)."""
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists():
+            return folder
+    return program("initdb").parent
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """No LJUSVAKT_ setting of the machine reaches the test."""
+    for name in list(os.environ):
+        if name.startswith("LJUSVAKT_") and name != "LJUSVAKT_DATA":
+            monkeypatch.delenv(name)
+    yield monkeypatch
