@@ -9,8 +9,8 @@ __all__ = ["Clock"]
 class Clock:
     """Time that starts where it is told to and runs as fast as it is told to.
 
-    Real time is the case `speed=1` with no start. Elapsed time is taken from the monotonic clock, so
-    that a step of the machine's clock moves a simulated clock not at all.
+    Real time is the case `speed=1` with no start. A simulated clock counts by the monotonic clock,
+    so that a step of the machine's time does not move it.
 
     Parameters
     ----------
@@ -41,6 +41,6 @@ class Clock:
 
     async def sleep_until(self, time_ms: int) -> None:
         """Return once `now_ms()` has reached `time_ms`."""
-        while (left_ms := time_ms - self.now_ms()) > 0:
+        while (left_ms := time_ms - self.now_ms()) > 0:  # noqa: ASYNC110 - time passes by itself
             # At most a minute at a time: the machine's clock may be stepped while we wait.
             await asyncio.sleep(min(left_ms / 1000 / self.speed, 60.0))

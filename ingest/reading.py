@@ -63,8 +63,8 @@ class QuantitySpec:
 
 
 QUANTITIES: dict[Quantity, QuantitySpec] = {
-    # -1 and 65535 lx are the "not known" of common light sensors; a device whose registry entry says
-    # max_illuminance_lx = 65535 means it.
+    # -1 and 65535 lx are the "not known" of common light sensors; a device whose registry entry
+    # says max_illuminance_lx = 65535 means it.
     Quantity.ILLUMINANCE: QuantitySpec(
         "lx", "float32", 0, 200_000, frozenset({-1.0, 65535.0}), 130_000
     ),

@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,9 +78,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No LJUSVAKT_ setting of the machine reaches the test."""
     for name in list(os.environ):
         if name.startswith("LJUSVAKT_") and name != "LJUSVAKT_DATA":
             monkeypatch.delenv(name)
-    yield monkeypatch
+    return monkeypatch
