@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -291,7 +291,7 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _secrets_from_files() -> Iterator[None]:
+def _secrets_from_files() -> Generator[None]:
     """`X_FILE=/path` stands for `X=<content>` while the settings are read."""
     stand_ins: list[str] = []
     for name in [n for n in os.environ if n.startswith("LJUSVAKT_") and n.endswith("_FILE")]:
