@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from api.errors import BadInputError
 
@@ -187,8 +193,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over the values of the file, which come in as arguments."""
-        return env_settings, init_settings
+        """Arguments alone: `load_settings` lays file, environment and command line together."""
+        return (init_settings,)
 
     @property
     def ledger_url(self) -> str:
@@ -226,18 +232,18 @@ def load_settings(
                 f"environment variable {name} is no setting",
                 remedy="docs/settings.md lists them all; unset it or mend its name.",
             )
-    with _secrets_from_files():
-        try:
-            settings = Settings(**values)
-            if overrides:
-                settings = Settings.model_validate(
-                    _merge(settings.model_dump(), overrides), by_name=True
-                )
-        except ValidationError as error:
-            raise BadInputError(
-                _explain(error, path, text), remedy="docs/settings.md says what is allowed."
-            ) from error
-    return settings
+    try:
+        with _secrets_from_files():
+            environment = EnvSettingsSource(Settings)()
+        return Settings(**_merge(_merge(values, environment), overrides or {}))
+    except ValidationError as error:
+        raise BadInputError(
+            _explain(error, path, text), remedy="docs/settings.md says what is allowed."
+        ) from error
+    except SettingsError as error:
+        raise BadInputError(
+            f"the environment: {error}", remedy="Lists are written as JSON there."
+        ) from error
 
 
 # Read elsewhere than in Settings, so they are no unknown settings.
@@ -292,19 +298,20 @@ def _read(path: Path) -> str:
 
 @contextmanager
 def _secrets_from_files() -> Generator[None]:
-    """`X_FILE=/path` stands for `X=<content>` while the settings are read."""
-    stand_ins: list[str] = []
-    for name in [n for n in os.environ if n.startswith("LJUSVAKT_") and n.endswith("_FILE")]:
-        target = name.removesuffix("_FILE")
-        if name not in _SECRET_FILES:
-            continue
-        os.environ[target] = _secret(name, Path(os.environ[name]))
-        stand_ins.append(target)
+    """`X_FILE=/path` stands for `X=<content>` while the environment is read."""
+    given = {name: os.environ[name] for name in _SECRET_FILES if name in os.environ}
+    stand_ins = {
+        name.removesuffix("_FILE"): _secret(name, Path(path)) for name, path in given.items()
+    }
+    for name in given:
+        del os.environ[name]
+    os.environ.update(stand_ins)
     try:
         yield
     finally:
-        for target in stand_ins:
-            del os.environ[target]
+        for name in stand_ins:
+            del os.environ[name]
+        os.environ.update(given)
 
 
 def _secret(variable: str, path: Path) -> str:

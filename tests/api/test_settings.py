@@ -42,7 +42,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
         ("city = 'A'\n[http]\nport = 'abc'\n", ":3: http.port"),
         ("city = 'A'\n[http]\nprot = 3\n", ":3: http.prot: no such setting"),
         ("city = 'A'\n[htpp]\nport = 3\n", ":2: htpp: no such setting"),
-        ("city = 'A\n", "line 1"),
+        ("city = 'A'\nport 3\n", "line 2"),
         ("[http]\nport = 0\n", ":2: http.port"),
     ],
 )
