@@ -98,9 +98,9 @@ class LedgerSettings(_Section):
     """Assets, incidents, work orders, users."""
 
     url: Annotated[
-        str,
+        SecretStr,
         Field(description="Empty: SQLite in the data folder; or postgresql+psycopg://..."),
-    ] = ""
+    ] = SecretStr("")
     policy: Annotated[
         str, Field(description="SLA policy: a built-in name or the path of a TOML file")
     ] = "helsingborg"
@@ -199,7 +199,7 @@ class Settings(BaseSettings):
     @property
     def ledger_url(self) -> str:
         """Where the ledger is, embedded or not."""
-        return self.ledger.url or f"sqlite:///{self.data_dir / 'ops.db'}"
+        return self.ledger.url.get_secret_value() or f"sqlite:///{self.data_dir / 'ops.db'}"
 
 
 def load_settings(
