@@ -1,0 +1,971 @@
+"""Did an intervention change footfall: leave-one-out ridge gaps with a placebo-scaled interval.
+
+Every control site is judged as if it had been treated; how far those placebos stray says how far
+the treated site could have strayed by itself. A time-series error bar cannot say that, because
+what dominates is the slow drift between sites.
+
+References
+----------
+Doudchenko & Imbens (2016), NBER 22791 (intercept and ridge).
+Ferman & Pinto (2019), Review of Economics and Statistics 101:452 (scaled placebos).
+Conley & Taber (2011), Review of Economics and Statistics 93:113 (inference from controls).
+Abadie, Diamond & Hainmueller (2010), JASA 105:493 (synthetic control).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import combinations
+from math import comb
+from typing import TypedDict, Unpack
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri, stdtr, stdtrit
+
+from analytics.errors import BadArgumentError, ShapeMismatchError
+
+__all__ = [
+    "BANDS",
+    "CONSTANTS_VERSION",
+    "Effect",
+    "EffectOptions",
+    "Exclusion",
+    "Refusal",
+    "Screening",
+    "Verdict",
+    "band_series",
+    "contrast_series",
+    "effect",
+    "effects_by_band",
+    "holm",
+    "masked_band_series",
+    "on_off_on",
+    "planned_effect",
+    "screen",
+    "spill_over",
+]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+CONSTANTS_VERSION = "2026-11: ridge 0.1, shrink 0.5, df min(J, 6), reference 56 days"
+RIDGE = 0.1  # share of the mean diagonal; flat between 0.03 and 0.3
+SHRINK = 0.5  # of the own variance towards the controls' median
+MAX_DF = 6
+REFERENCE_DAYS = 56
+MAX_PRE_DAYS = 364
+MIN_POST_DAYS = 28
+MIN_CONTROLS = 5
+MAX_DONORS = 100  # more are not better, only slower: the most correlated are taken
+MIN_VALID_SHARE = 0.75
+MIN_WEEK_DAYS = 3
+MIN_WEEKS_SHARE = 0.85
+MAX_ZERO_SHARE = 0.25
+MAX_LIGHTING_FAILED = 0.10
+NO_CHANGE = 0.10  # an interval inside -10 % .. +10 % means "no measurable change"
+POWER = 0.80
+MAX_PLACEBO_SETS = 200
+SCALE_FLOOR = 1e-6  # of a series without any noise: keeps 0/0 out, far below any real count
+
+# Local clock hours [start, stop); a band whose stop is not after its start runs over midnight and
+# belongs to the date on which it began.
+BANDS: Mapping[str, tuple[int, int]] = {
+    "day": (5, 18),
+    "evening": (18, 24),
+    "night": (0, 5),
+    "purple_flag": (17, 5),
+    "all_day": (0, 24),
+}
+
+
+class Refusal(StrEnum):
+    """Why there is no interval and no verdict."""
+
+    HISTORY_TOO_SHORT = "history_too_short"
+    FOLLOWUP_TOO_SHORT = "followup_too_short"
+    DEVICE_CHANGED = "device_changed"
+    LIGHTING_FAILED = "lighting_failed"
+    DATA_GAP = "data_gap"
+    TOO_MANY_ZEROS = "too_many_zeros"
+    CONTROL_TREATED = "control_treated"
+    TOO_FEW_CONTROLS = "too_few_controls"
+
+
+class Exclusion(StrEnum):
+    """Why a site is not among the controls."""
+
+    NAMED = "named_by_planner"
+    NEARBY = "inside_influence_zone"
+    TREATED = "itself_treated"
+    DEVICE_CHANGED = "device_changed"
+    DATA_GAP = "data_gap"
+    SILENT_WEEK = "silent_or_empty_week"
+    TOO_MANY_ZEROS = "too_many_zeros"
+    LESS_ALIKE = "less_alike_than_the_hundred_best"
+
+
+class Verdict(StrEnum):
+    """What may be said."""
+
+    INCREASE = "increase"
+    DECREASE = "decrease"
+    SMALL_INCREASE = "small_increase"
+    SMALL_DECREASE = "small_decrease"
+    NO_MEASURABLE_CHANGE = "no_measurable_change"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an intervention did to daily counts; all NaN and no verdict where `refused`.
+
+    Attributes
+    ----------
+    log_ratio : float
+        Mean of the treated gap after the start minus that of the last 56 days before [log units];
+        the change in percent is `expm1(log_ratio) * 100`.
+    low, high : float
+        Ends of the `1 - alpha` interval [log units].
+    half_width : float
+        Half the width of that interval [log units].
+    p_value : float
+        Two-sided, from the same t rule as the interval; not adjusted for several bands.
+    placebo_p : float
+        Rank of the treated site among its placebos; cannot be below 1 / (n_placebos + 1).
+    n_controls : int
+        Usable controls, also where refused.
+    degrees_of_freedom : int
+    minimum_detectable : float
+        Effect that would be found four times out of five [log units].
+    refused : Refusal or None
+        The reason there is no answer.
+    verdict : Verdict or None
+        At level `alpha` for this series alone; `effects_by_band` gives Holm's over the bands.
+    prefit_rmse : float
+        Root mean square of the treated gap before the start [log units].
+    prefit_rmse_controls : float
+        The controls' median of the same.
+    share_missing : float
+        Of the treated site's days in the window, 0..1.
+    n_pre, n_post : int
+        Days used, whole weeks.
+    first_row : int
+        Row of `counts` on which the window begins.
+    controls : tuple of int
+        Columns used.
+    excluded : tuple of (int, Exclusion)
+        Columns left out, and why.
+    warnings : tuple of str
+        `few_controls`, `poor_fit`, `outlying_control:<column>`.
+    gap : float64 (n_pre + n_post,)
+        Treated minus what its controls say, day by day [log units]; empty where refused.
+    """
+
+    log_ratio: float
+    low: float
+    high: float
+    p_value: float
+    n_controls: int
+    minimum_detectable: float
+    refused: Refusal | None
+    alpha: float
+    half_width: float
+    placebo_p: float
+    degrees_of_freedom: int
+    verdict: Verdict | None
+    prefit_rmse: float
+    prefit_rmse_controls: float
+    share_missing: float
+    n_pre: int
+    n_post: int
+    first_row: int
+    controls: tuple[int, ...] = ()
+    excluded: tuple[tuple[int, Exclusion], ...] = ()
+    warnings: tuple[str, ...] = ()
+    gap: Floats = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def percent(self) -> tuple[float, float, float]:
+        """Change, and the ends of its interval [%]."""
+        change, low, high = (np.expm1([self.log_ratio, self.low, self.high]) * 100).tolist()
+        return change, low, high
+
+    @property
+    def minimum_detectable_percent(self) -> tuple[float, float]:
+        """The fall and the rise that would be found four times out of five [%]."""
+        fall, rise = (np.expm1([-self.minimum_detectable, self.minimum_detectable]) * 100).tolist()
+        return fall, rise
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The rows that are used: whole weeks before and after the start."""
+
+    first: int
+    start: int
+    stop: int
+
+    @property
+    def n_pre(self) -> int:
+        """Days before the start."""
+        return self.start - self.first
+
+    @property
+    def n_post(self) -> int:
+        """Days from the start on."""
+        return self.stop - self.start
+
+
+class EffectOptions(TypedDict, total=False):
+    """The keywords of `effect` besides the level, for the functions that call it."""
+
+    controls: Sequence[int] | None
+    exclude: Sequence[int]
+    nearby: Sequence[int]
+    also_treated: Sequence[int]
+    device_changes: Sequence[tuple[int, int]]
+    lighting_failed: tuple[float, float]
+    max_pre_days: int
+
+
+def effect(
+    counts: npt.ArrayLike,
+    treated: int | Sequence[int],
+    start: int,
+    *,
+    alpha: float = 0.05,
+    controls: Sequence[int] | None = None,
+    exclude: Sequence[int] = (),
+    nearby: Sequence[int] = (),
+    also_treated: Sequence[int] = (),
+    device_changes: Sequence[tuple[int, int]] = (),
+    lighting_failed: tuple[float, float] = (0.0, 0.0),
+    max_pre_days: int = MAX_PRE_DAYS,
+) -> Effect:
+    """Change of footfall at one site, or pooled over several, with an interval that is true.
+
+    Parameters
+    ----------
+    counts : float (n_days, n_sites)
+        Daily counts inside one hour band; NaN is missing, 0 means counted and nobody came.
+        Consecutive days. Of the days before `start` the last whole weeks are used, at most
+        `max_pre_days`; of those after it all whole weeks.
+    treated : int or sequence of int
+        Column of the treated site, or columns of several that are pooled (mean of their log
+        ratios, judged against means over control sets of the same size).
+    start : int
+        First row after the intervention began.
+    alpha : float
+        One minus the coverage of the interval.
+    controls : sequence of int, optional
+        Candidates; every other column without it. Unfit candidates are still left out.
+    exclude, nearby : sequence of int
+        Left out as controls: named by the planner; inside the influence zone.
+    also_treated : sequence of int
+        Sites with an intervention of their own inside the window. Never controls; a refusal if
+        `controls` names one.
+    device_changes : sequence of (column, row)
+        When a site's counter was moved, replaced or re-programmed.
+    lighting_failed : (float, float)
+        Share of the dark hours before and after in which the luminaires of the treated place did
+        not do what they should.
+    max_pre_days : int
+        At least 56.
+
+    Returns
+    -------
+    Effect
+        With `refused` set and no numbers where no honest interval exists.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If `counts` is not a table of days and sites.
+    BadArgumentError
+        If a column, row, level or count cannot be what it is said to be.
+    """
+    table = checked_counts(counts)
+    sites = checked_columns("treated", np.atleast_1d(np.asarray(treated)).tolist(), table)
+    check_level(alpha)
+    window = whole_weeks(len(table), start, max_pre_days)
+    candidates, excluded = candidate_controls(
+        table,
+        sites,
+        controls=controls,
+        exclude=exclude,
+        nearby=nearby,
+        also_treated=also_treated,
+        changed=changed_inside(device_changes, window, table),
+    )
+    reason = refusal_of_treated(table, sites, window, device_changes, lighting_failed)
+    if reason is None and controls is not None and {*also_treated, *sites} & {*controls}:
+        reason = Refusal.CONTROL_TREATED
+    if reason in {Refusal.HISTORY_TOO_SHORT, Refusal.FOLLOWUP_TOO_SHORT}:
+        # Without whole weeks on both sides nobody can be fit to be a control.
+        usable: tuple[int, ...] = ()
+        unfit: tuple[tuple[int, Exclusion], ...] = ()
+    else:
+        usable, unfit = fit_controls(table, candidates, window)
+    excluded = excluded + unfit
+    if reason is None and len(usable) < max(MIN_CONTROLS, 2 * len(sites)):
+        reason = Refusal.TOO_FEW_CONTROLS
+    missing = share_missing(table, sites, window)
+    if reason is not None:
+        refused = refused_effect(reason, alpha, window, excluded, n_controls=len(usable))
+        return replace(refused, share_missing=missing, controls=usable)
+    logs = without_weekdays(table[window.first : window.stop, [*sites, *usable]], window.n_pre)
+    if len(usable) > MAX_DONORS:
+        logs, usable, less_alike = most_alike(logs, len(sites), usable, window.n_pre)
+        excluded = excluded + less_alike
+    fit = gaps(logs, len(sites), window.n_pre)
+    return replace(
+        judge(fit, window, alpha),
+        share_missing=missing,
+        n_controls=len(usable),
+        controls=usable,
+        excluded=excluded,
+        warnings=warnings_of(fit, window.n_pre, usable),
+    )
+
+
+def checked_counts(counts: npt.ArrayLike) -> Floats:
+    """`counts` as float64 (n_days, n_sites), or an error that says what is wrong with it."""
+    try:
+        table = np.asarray(counts, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadArgumentError(f"counts must be numbers: {error}") from error
+    if table.ndim != 2:
+        raise ShapeMismatchError(f"counts must be (n_days, n_sites), not {table.shape}")
+    if np.isinf(table).any():
+        raise BadArgumentError("counts must be finite or NaN (missing), not infinite")
+    if (table < 0).any():
+        raise BadArgumentError("counts must be 0 or more")
+    return table
+
+
+def checked_columns(name: str, columns: Sequence[int], table: Floats) -> tuple[int, ...]:
+    """`columns` as plain integers without repeats, or an error."""
+    n_sites = table.shape[1]
+    if not columns:
+        raise BadArgumentError(f"{name} must name at least one column")
+    for column in columns:
+        if isinstance(column, bool) or int(column) != column or not 0 <= column < n_sites:
+            raise BadArgumentError(f"{name} must be in 0..{n_sites - 1}, not {column!r}")
+    return tuple(dict.fromkeys(int(column) for column in columns))
+
+
+def check_level(alpha: float) -> None:
+    """Raise unless `alpha` is a level."""
+    if not 0 < alpha < 1:
+        raise BadArgumentError(f"alpha must be between 0 and 1, not {alpha}")
+
+
+def whole_weeks(n_days: int, start: int, max_pre_days: int) -> Window:
+    """The last whole weeks before `start` and all whole weeks from it on."""
+    if isinstance(start, bool) or int(start) != start or not 0 <= start <= n_days:
+        raise BadArgumentError(f"start must be a row in 0..{n_days}, not {start!r}")
+    if max_pre_days < REFERENCE_DAYS:
+        raise BadArgumentError(f"max_pre_days must be {REFERENCE_DAYS} or more, not {max_pre_days}")
+    start = int(start)
+    n_pre = min(start, max_pre_days) // 7 * 7
+    return Window(start - n_pre, start, start + (n_days - start) // 7 * 7)
+
+
+def changed_inside(
+    device_changes: Sequence[tuple[int, int]], window: Window, table: Floats
+) -> frozenset[int]:
+    """Columns whose counter changed after the first row of the window and before its end."""
+    for column, _ in device_changes:
+        checked_columns("device_changes", [column], table)
+    return frozenset(c for c, row in device_changes if window.first < row < window.stop)
+
+
+def candidate_controls(
+    table: Floats,
+    sites: tuple[int, ...],
+    *,
+    controls: Sequence[int] | None,
+    exclude: Sequence[int],
+    nearby: Sequence[int],
+    also_treated: Sequence[int],
+    changed: frozenset[int],
+) -> tuple[list[int], tuple[tuple[int, Exclusion], ...]]:
+    """Columns that may be controls by what is known of them, and those that may not."""
+    named = range(table.shape[1]) if controls is None else controls
+    if controls is not None and controls:
+        checked_columns("controls", list(controls), table)
+    reasons: dict[int, Exclusion] = {}
+    for why, columns in (
+        (Exclusion.DEVICE_CHANGED, changed),
+        (Exclusion.NAMED, exclude),
+        (Exclusion.NEARBY, nearby),
+        (Exclusion.TREATED, also_treated),
+    ):
+        for column in columns:
+            checked_columns(why.value, [column], table)
+            reasons[int(column)] = why
+    wanted = [int(c) for c in dict.fromkeys(named) if c not in sites]
+    kept = [c for c in wanted if c not in reasons]
+    return kept, tuple((c, reasons[c]) for c in wanted if c in reasons)
+
+
+def refusal_of_treated(
+    table: Floats,
+    sites: tuple[int, ...],
+    window: Window,
+    device_changes: Sequence[tuple[int, int]],
+    lighting_failed: tuple[float, float],
+) -> Refusal | None:
+    """Why the treated sites cannot be judged, if so."""
+    if window.n_pre < REFERENCE_DAYS:
+        return Refusal.HISTORY_TOO_SHORT
+    if window.n_post < MIN_POST_DAYS:
+        return Refusal.FOLLOWUP_TOO_SHORT
+    if changed_inside(device_changes, window, table) & {*sites}:
+        return Refusal.DEVICE_CHANGED
+    if max(lighting_failed) > MAX_LIGHTING_FAILED:
+        return Refusal.LIGHTING_FAILED
+    own = table[:, list(sites)]
+    reference = own[window.start - REFERENCE_DAYS : window.start]
+    after = own[window.start : window.stop]
+    if min(present_share(reference).min(), present_share(after).min()) < MIN_VALID_SHARE:
+        return Refusal.DATA_GAP
+    if zero_share(own[window.first : window.start]).max() > MAX_ZERO_SHARE:
+        return Refusal.TOO_MANY_ZEROS
+    return None
+
+
+def present_share(block: Floats) -> Floats:
+    """Share of days present per column, 0..1."""
+    return np.asarray(np.isfinite(block).mean(axis=0), dtype=np.float64)
+
+
+def zero_share(block: Floats) -> Floats:
+    """Share of the present days that count nobody, per column; 1 where nothing is present."""
+    present = np.isfinite(block).sum(axis=0)
+    return np.where(present > 0, (block == 0).sum(axis=0) / np.maximum(present, 1), 1.0)
+
+
+def share_missing(table: Floats, sites: tuple[int, ...], window: Window) -> float:
+    """Share of the treated days in the window that are missing, 0..1."""
+    block = table[window.first : window.stop, list(sites)]
+    return float(1 - np.isfinite(block).mean()) if block.size else float("nan")
+
+
+def fit_controls(
+    table: Floats, candidates: list[int], window: Window
+) -> tuple[tuple[int, ...], tuple[tuple[int, Exclusion], ...]]:
+    """Candidates whose counters lived through the window, and the reason for each that did not.
+
+    A week is alive with at least three days present and somebody counted; every one of the eight
+    weeks before and all weeks after must be, and 85 % of the whole window. In those two periods
+    three days in four must be present.
+    """
+    if not candidates:
+        return (), ()
+    block = table[window.first : window.stop, candidates]
+    weeks = block.reshape(-1, 7, len(candidates))
+    alive = (np.isfinite(weeks).sum(axis=1) >= MIN_WEEK_DAYS) & (zeroed(weeks).sum(axis=1) > 0)
+    judged = slice((window.n_pre - REFERENCE_DAYS) // 7, None)
+    reference = block[window.n_pre - REFERENCE_DAYS : window.n_pre]
+    after = block[window.n_pre :]
+    reasons = {
+        Exclusion.SILENT_WEEK: ~(alive[judged].all(axis=0) & (alive.mean(0) >= MIN_WEEKS_SHARE)),
+        Exclusion.DATA_GAP: np.minimum(present_share(reference), present_share(after))
+        < MIN_VALID_SHARE,
+        Exclusion.TOO_MANY_ZEROS: zero_share(block[: window.n_pre]) > MAX_ZERO_SHARE,
+    }
+    usable: list[int] = []
+    unfit: list[tuple[int, Exclusion]] = []
+    for i, column in enumerate(candidates):
+        why = next((reason for reason, mask in reasons.items() if mask[i]), None)
+        if why is None:
+            usable.append(column)
+        else:
+            unfit.append((column, why))
+    return tuple(usable), tuple(unfit)
+
+
+def zeroed(block: Floats) -> Floats:
+    """`block` with 0 in place of NaN, for sums."""
+    return np.where(np.isfinite(block), block, 0.0)
+
+
+def mean_present(block: Floats, axis: int = 0) -> Floats:
+    """Mean of what is present along `axis`; NaN where nothing is (silence is not zero)."""
+    n = np.isfinite(block).sum(axis=axis)
+    total = zeroed(block).sum(axis=axis)
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+
+def median_present(block: Floats) -> Floats:
+    """Median of what is present along the first axis, NaN where nothing is.
+
+    One sort with NaN last: an order faster than `np.nanmedian` on such blocks.
+    """
+    if not len(block):
+        return np.full(block.shape[1:], np.nan)
+    ordered = np.sort(block, axis=0)
+    n = np.isfinite(ordered).sum(axis=0)
+    low = np.maximum((n - 1) // 2, 0)[None]
+    high = np.maximum(n // 2, 0)[None]
+    ends = np.take_along_axis(ordered, low, 0) + np.take_along_axis(
+        ordered, np.minimum(high, len(block) - 1), 0
+    )
+    return np.where(n > 0, ends[0] / 2, np.nan)
+
+
+def without_weekdays(block: Floats, n_pre: int) -> Floats:
+    """`log(block + 1)` less each site's own median of that weekday before the start."""
+    logs = np.log1p(block).reshape(-1, 7, block.shape[1])
+    return np.asarray((logs - median_present(logs[: n_pre // 7])).reshape(block.shape))
+
+
+def most_alike(
+    logs: Floats, n_treated: int, usable: tuple[int, ...], n_pre: int
+) -> tuple[Floats, tuple[int, ...], tuple[tuple[int, Exclusion], ...]]:
+    """The hundred controls that followed the treated sites most closely before the start."""
+    own = mean_present(logs[:n_pre, :n_treated], axis=1)
+    others = logs[:n_pre, n_treated:]
+    both = np.isfinite(own)[:, None] & np.isfinite(others)
+    x = np.where(both, own[:, None], np.nan)
+    y = np.where(both, others, np.nan)
+    x, y = zeroed(x - mean_present(x)), zeroed(y - mean_present(y))
+    spread = np.sqrt((x * x).sum(0) * (y * y).sum(0))
+    likeness = np.where(spread > 0, (x * y).sum(0) / np.maximum(spread, 1e-300), -2.0)
+    best = np.sort(np.argsort(-likeness, kind="stable")[:MAX_DONORS])
+    kept = tuple(usable[i] for i in best)
+    dropped = tuple((c, Exclusion.LESS_ALIKE) for c in usable if c not in {*kept})
+    return logs[:, [*range(n_treated), *(best + n_treated)]], kept, dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Gap of the treated (column 0) and of each placebo [log units], NaN where missing."""
+
+    gap: Floats  # (n_days, 1 + n_placebos)
+    n_controls: int
+    n_treated: int
+
+
+def gaps(logs: Floats, n_treated: int, n_pre: int) -> Gaps:
+    """Every series less what a ridge on the other controls says of it.
+
+    The first `n_treated` columns are treated and enter no fit and no mean. All leave-one-out fits
+    come from one inverse: with M = Z'Z + l and P its inverse, the weights that fix site j at one,
+    sum to zero and are as even as the ridge wants are the j-th column of P over
+    `P_jj - 1 / (J l)`; the last term takes back the site's own share in the row mean (Z 1 = 0, so
+    P 1 = 1 / l). For a set of placebos the scalar becomes the set's block of P.
+    """
+    own, others = logs[:, :n_treated], logs[:, n_treated:]
+    n_controls = others.shape[1]
+    row = mean_present(others, axis=1)
+    apart = others - row[:, None]
+    Z = zeroed(apart - mean_present(apart[:n_pre]))
+    own_apart = own - row[:, None]
+    y = mean_present(own_apart - mean_present(own_apart[:n_pre]), axis=1)
+    M = Z[:n_pre].T @ Z[:n_pre]
+    ridge = max(RIDGE * float(np.trace(M)) / n_controls, 1e-12)
+    P = np.linalg.inv(M + ridge * np.eye(n_controls))
+    treated_gap = y - Z @ (P @ (Z[:n_pre].T @ zeroed(y[:n_pre])))
+    sets = placebo_sets(n_controls, n_treated)
+    block = P[sets[:, :, None], sets[:, None, :]] - 1 / (n_controls * ridge)
+    weights = np.linalg.solve(block, np.full((*sets.shape, 1), 1 / n_treated))[:, :, 0]
+    spread = np.zeros((n_controls, len(sets)))
+    spread[sets, np.arange(len(sets))[:, None]] = weights
+    placebo_gap = (Z @ P) @ spread
+    silent = ~np.isfinite(others)
+    placebo_gap[silent[:, sets].any(axis=2)] = np.nan
+    return Gaps(np.column_stack([treated_gap, placebo_gap]), n_controls, n_treated)
+
+
+def placebo_sets(n_controls: int, size: int) -> npt.NDArray[np.intp]:
+    """Control sets as large as the treated one: all of them, or 200 drawn with a fixed seed."""
+    if comb(n_controls, size) <= MAX_PLACEBO_SETS:
+        return np.array(list(combinations(range(n_controls), size)), dtype=np.intp)
+    if size == 1:
+        return np.arange(n_controls, dtype=np.intp)[:, None]
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice(n_controls, size, replace=False) for _ in range(MAX_PLACEBO_SETS)]
+    return np.sort(np.array(drawn, dtype=np.intp), axis=1)
+
+
+def shifts(fit: Gaps, n_pre: int) -> tuple[Floats, Floats]:
+    """Shift of every gap at the start, and the scale it is measured by [log units]."""
+    reference = fit.gap[n_pre - REFERENCE_DAYS : n_pre]
+    delta = mean_present(fit.gap[n_pre:]) - mean_present(reference)
+    weekly = mean_present(reference.reshape(-1, 7, fit.gap.shape[1]), axis=1)
+    present = np.isfinite(weekly).sum(axis=0)
+    centred = zeroed(weekly - mean_present(weekly))
+    variance = np.where(present > 1, (centred**2).sum(0) / np.maximum(present - 1, 1), 0.0)
+    typical = float(np.median(np.sqrt(variance[1:]))) ** 2
+    scale = np.sqrt(SHRINK * variance + (1 - SHRINK) * typical)
+    return delta, np.maximum(scale, SCALE_FLOOR)
+
+
+def judge(fit: Gaps, window: Window, alpha: float) -> Effect:
+    """The effect with its interval, from the placebos' spread."""
+    delta, scale = shifts(fit, window.n_pre)
+    z = np.abs(delta / scale)
+    placebo = z[1:][np.isfinite(z[1:])]
+    df = min(fit.n_controls, MAX_DF)
+    spread = scale[0] * np.sqrt(np.mean(placebo**2) * (1 + 1 / fit.n_controls))
+    t = float(stdtrit(df, 1 - alpha / 2))
+    half = float(t * spread)
+    shift = float(delta[0])
+    tau = abs(shift) / max(float(spread), 1e-300)
+    p_value = float(2 * stdtr(df, -tau)) if shift else 1.0
+    rmse = np.sqrt(mean_present(fit.gap[: window.n_pre] ** 2))
+    return Effect(
+        log_ratio=shift,
+        low=shift - half,
+        high=shift + half,
+        p_value=p_value,
+        n_controls=fit.n_controls,
+        minimum_detectable=half * (1 + float(ndtri(POWER)) / t),
+        refused=None,
+        alpha=alpha,
+        half_width=half,
+        placebo_p=float((1 + (placebo >= z[0]).sum()) / (len(placebo) + 1)),
+        degrees_of_freedom=df,
+        verdict=verdict_of(shift, half, p_value, alpha),
+        prefit_rmse=float(rmse[0]),
+        prefit_rmse_controls=float(np.median(rmse[1:])),
+        share_missing=float("nan"),
+        n_pre=window.n_pre,
+        n_post=window.n_post,
+        first_row=window.first,
+        gap=fit.gap[:, 0],
+    )
+
+
+def verdict_of(shift: float, half: float, p_value: float, alpha: float) -> Verdict:
+    """What may be said of a shift with this half-width and (adjusted) p-value."""
+    inside = np.log1p(-NO_CHANGE) < shift - half and shift + half < np.log1p(NO_CHANGE)
+    if p_value <= alpha:
+        if inside:
+            return Verdict.SMALL_INCREASE if shift > 0 else Verdict.SMALL_DECREASE
+        return Verdict.INCREASE if shift > 0 else Verdict.DECREASE
+    return Verdict.NO_MEASURABLE_CHANGE if inside else Verdict.INCONCLUSIVE
+
+
+def warnings_of(fit: Gaps, n_pre: int, usable: tuple[int, ...]) -> tuple[str, ...]:
+    """What a careful reader wants to know although there is an answer."""
+    found: list[str] = []
+    if fit.n_controls < 2 * MIN_CONTROLS:
+        found.append("few_controls")
+    rmse = np.sqrt(mean_present(fit.gap[:n_pre] ** 2))
+    if rmse[0] > 2 * np.median(rmse[1:]):
+        found.append("poor_fit")
+    if fit.n_treated == 1:
+        delta, scale = shifts(fit, n_pre)
+        z = np.abs(delta / scale)[1:]
+        # A control that alone carries the placebo spread widens the interval for all: a hacked or
+        # moved counter looks like this. It is named, not removed: removing what strays most would
+        # make every interval too short.
+        outlying = np.flatnonzero(z > 6 * max(float(np.median(z)), 0.5))
+        found += [f"outlying_control:{usable[i]}" for i in outlying]
+    return tuple(found)
+
+
+def refused_effect(
+    reason: Refusal,
+    alpha: float,
+    window: Window,
+    excluded: tuple[tuple[int, Exclusion], ...],
+    *,
+    n_controls: int,
+) -> Effect:
+    """No answer, and why."""
+    nan = float("nan")
+    return Effect(
+        log_ratio=nan,
+        low=nan,
+        high=nan,
+        p_value=nan,
+        n_controls=n_controls,
+        minimum_detectable=nan,
+        refused=reason,
+        alpha=alpha,
+        half_width=nan,
+        placebo_p=nan,
+        degrees_of_freedom=0,
+        verdict=None,
+        prefit_rmse=nan,
+        prefit_rmse_controls=nan,
+        share_missing=nan,
+        n_pre=window.n_pre,
+        n_post=window.n_post,
+        first_row=window.first,
+        excluded=excluded,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Every usable site judged against all the others, in one pass.
+
+    Attributes
+    ----------
+    sites : int64 (n,)
+        Columns that could be judged.
+    log_ratio, half_width, p_value : float64 (n,)
+        As in `Effect`. p-values are not adjusted.
+    """
+
+    sites: npt.NDArray[np.int64]
+    log_ratio: Floats
+    half_width: Floats
+    p_value: Floats
+
+
+def screen(
+    counts: npt.ArrayLike,
+    start: int,
+    *,
+    alpha: float = 0.05,
+    max_pre_days: int = MAX_PRE_DAYS,
+) -> Screening:
+    """Where anything changed at `start`: all sites at once, each the others' control.
+
+    A change at one site is a part 1/(n - 1) of every other site's control, so this finds
+    candidates; `effect` gives the answer for one of them.
+
+    Parameters
+    ----------
+    counts, start, alpha, max_pre_days
+        As in `effect`.
+
+    Returns
+    -------
+    Screening
+        Empty where fewer than six sites, too short a history or too short a follow-up leave
+        nothing to judge.
+    """
+    table = checked_counts(counts)
+    check_level(alpha)
+    window = whole_weeks(len(table), start, max_pre_days)
+    usable: tuple[int, ...] = ()
+    if window.n_pre >= REFERENCE_DAYS and window.n_post >= MIN_POST_DAYS:
+        usable, _ = fit_controls(table, list(range(table.shape[1])), window)
+    if len(usable) <= MIN_CONTROLS:
+        none = np.empty(0)
+        return Screening(np.empty(0, dtype=np.int64), none, none, none)
+    logs = without_weekdays(table[window.first : window.stop, list(usable)], window.n_pre)
+    # The first column is a stand-in that is nobody: only the placebos are wanted.
+    fit = gaps(np.column_stack([mean_present(logs, axis=1), logs]), 1, window.n_pre)
+    delta, scale = shifts(fit, window.n_pre)
+    z2 = (delta[1:] / scale[1:]) ** 2
+    n_others = len(usable) - 1
+    df = min(n_others, MAX_DF)
+    others = (z2.sum() - z2) / n_others
+    spread = scale[1:] * np.sqrt(others * (1 + 1 / n_others))
+    p = 2 * stdtr(df, -np.abs(delta[1:]) / np.maximum(spread, 1e-300))
+    half = float(stdtrit(df, 1 - alpha / 2)) * spread
+    return Screening(np.array(usable, dtype=np.int64), delta[1:], half, np.asarray(p))
+
+
+def holm(p_values: npt.ArrayLike) -> Floats:
+    """Holm's adjusted p-values; NaN stays NaN and is not counted.
+
+    References
+    ----------
+    Holm (1979), Scandinavian Journal of Statistics 6:65.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
+    return adjusted
+
+
+def band_series(hourly: npt.ArrayLike, start_hour: int, stop_hour: int) -> Floats:
+    """Daily counts inside a band of local clock hours.
+
+    Parameters
+    ----------
+    hourly : float (n_days, 24, n_sites)
+        NaN where missing.
+    start_hour, stop_hour : int
+        `[start, stop)` in 0..24; a band with `stop <= start` runs over midnight and its early
+        hours count for the date on which it began.
+
+    Returns
+    -------
+    float64 (n_days, n_sites)
+        Mean of the hours present times the band's length; NaN where less than three quarters of
+        the band's hours are present. A gap is never filled with 0.
+    """
+    H = checked_hours(hourly)
+    if not (0 <= start_hour < 24 and 0 < stop_hour <= 24):
+        raise BadArgumentError(f"no band of hours: {start_hour}-{stop_hour}")
+    if stop_hour > start_hour:
+        return scaled_sum(H[:, start_hour:stop_hour])
+    following = np.full_like(H[:, :stop_hour], np.nan)
+    following[:-1] = H[1:, :stop_hour]
+    return scaled_sum(np.concatenate([H[:, start_hour:], following], axis=1))
+
+
+def masked_band_series(hourly: npt.ArrayLike, hours: npt.NDArray[np.bool_]) -> Floats:
+    """Daily counts inside hours that differ from date to date (the dark ones, say).
+
+    Parameters
+    ----------
+    hourly : float (n_days, 24, n_sites)
+    hours : bool (n_days, 24)
+        Which hours belong to the band. A day without any is missing.
+
+    Returns
+    -------
+    float64 (n_days, n_sites)
+        As `band_series`; scaled to that day's number of hours in the band.
+    """
+    H = checked_hours(hourly)
+    if hours.shape != H.shape[:2]:
+        raise ShapeMismatchError(f"hours is {hours.shape}, but hourly has days {H.shape[:2]}")
+    inside = np.where(hours[:, :, None], H, np.nan)
+    wanted = hours.sum(axis=1)[:, None]
+    present = np.isfinite(inside).sum(axis=1)
+    enough = (present >= MIN_VALID_SHARE * wanted) & (wanted > 0)
+    return np.where(enough, mean_present(inside, axis=1) * wanted, np.nan)
+
+
+def scaled_sum(hours: Floats) -> Floats:
+    """Sum over axis 1, scaled to all of it where three quarters are present, else NaN."""
+    n = hours.shape[1]
+    present = np.isfinite(hours).sum(axis=1)
+    return np.where(present >= MIN_VALID_SHARE * n, mean_present(hours, axis=1) * n, np.nan)
+
+
+def checked_hours(hourly: npt.ArrayLike) -> Floats:
+    """`hourly` as float64 (n_days, 24, n_sites), or an error."""
+    H = np.asarray(hourly, dtype=np.float64)
+    if H.ndim != 3 or H.shape[1] != 24:
+        raise ShapeMismatchError(f"hourly counts must be (n_days, 24, n_sites), not {H.shape}")
+    return H
+
+
+def contrast_series(
+    hourly: npt.ArrayLike, evening: tuple[int, int] = (18, 24), day: tuple[int, int] = (8, 16)
+) -> Floats:
+    """Evening relative to day, as a series that `effect` takes: 1000 (evening + 1) / (day + 1).
+
+    What moves a place at all hours alike (a shop that opens, a counter that counts low) leaves
+    with the ratio; what is left is the third difference, evening against day.
+    """
+    ratio = np.log1p(band_series(hourly, *evening)) - np.log1p(band_series(hourly, *day))
+    return np.asarray(1000 * np.exp(ratio))
+
+
+def effects_by_band(
+    series: Mapping[str, Floats],
+    treated: int | Sequence[int],
+    start: int,
+    *,
+    alpha: float = 0.05,
+    **options: Unpack[EffectOptions],
+) -> dict[str, tuple[Effect, float]]:
+    """Several bands side by side, the multiplicity said out loud.
+
+    Parameters
+    ----------
+    series : mapping of band name to float64 (n_days, n_sites)
+        From `band_series`, `masked_band_series` or `contrast_series`.
+    treated, start, alpha, options
+        As in `effect`.
+
+    Returns
+    -------
+    dict of band name to (Effect, float)
+        The interval is that of the band alone; the float is Holm's p over the bands, and the
+        verdict is taken from it.
+    """
+    found = {
+        name: effect(counts, treated, start, alpha=alpha, **options)
+        for name, counts in series.items()
+    }
+    adjusted = holm([e.p_value for e in found.values()])
+    return {
+        name: (
+            one
+            if one.refused
+            else replace(one, verdict=verdict_of(one.log_ratio, one.half_width, float(p), alpha)),
+            float(p),
+        )
+        for (name, one), p in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def spill_over(
+    counts: npt.ArrayLike,
+    treated: int | Sequence[int],
+    start: int,
+    zone: Sequence[int],
+    *,
+    alpha: float = 0.05,
+    **options: Unpack[EffectOptions],
+) -> dict[int, Effect]:
+    """The sites near the treated one, each judged as if treated.
+
+    Neither they nor the treated sites are anybody's controls, so people who merely took another
+    street show as a fall here and not as a rise there.
+    """
+    around = {*zone, *np.atleast_1d(np.asarray(treated)).tolist()}
+    found: dict[int, Effect] = {}
+    for site in zone:
+        here = EffectOptions(**options)
+        here["nearby"] = sorted(around - {site})
+        found[site] = effect(counts, site, start, alpha=alpha, **here)
+    return found
+
+
+def on_off_on(
+    counts: npt.ArrayLike,
+    treated: int | Sequence[int],
+    start: int,
+    stop: int,
+    *,
+    alpha: float = 0.05,
+    **options: Unpack[EffectOptions],
+) -> tuple[Effect, Effect, bool]:
+    """A test that was switched on and off again: A to B, B to A, and whether they oppose.
+
+    Parameters
+    ----------
+    start, stop : int
+        First row with the test on, first row with it off again.
+
+    Returns
+    -------
+    (Effect, Effect, bool)
+        On; off; whether both are answered and of opposite signs. The history of the second is
+        the test itself, so it is refused where the test ran for less than eight weeks.
+    """
+    table = checked_counts(counts)
+    if not start < stop <= len(table):
+        raise BadArgumentError(f"stop must be in {start + 1}..{len(table)}, not {stop}")
+    on = effect(table[:stop], treated, start, alpha=alpha, **options)
+    off = effect(table[start:], treated, stop - start, alpha=alpha, **options)
+    oppose = on.refused is None and off.refused is None and on.log_ratio * off.log_ratio < 0
+    return on, off, oppose
+
+
+def planned_effect(
+    counts: npt.ArrayLike,
+    treated: int | Sequence[int],
+    *,
+    n_post: int = REFERENCE_DAYS,
+    alpha: float = 0.05,
+    **options: Unpack[EffectOptions],
+) -> Effect:
+    """What could be found, before anything is done: the last `n_post` days play the aftermath.
+
+    Nothing has happened yet, so its `minimum_detectable` is what an evaluation of the same length
+    will be able to see, and its refusal is the one to expect.
+    """
+    table = checked_counts(counts)
+    n_post = min(n_post // 7 * 7, len(table))
+    return effect(table, treated, len(table) - n_post, alpha=alpha, **options)
