@@ -1,0 +1,109 @@
+"""The folder where everything is kept: one process at a time, each thing in its place."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from api.errors import BadInputError
+
+__all__ = ["DataDir", "read_json", "write_json"]
+
+
+class DataDir:
+    """A data folder, held by this process from `with` to its end.
+
+    The lock is the operating system's: it ends with the process, however that ends.
+
+    Raises
+    ------
+    BadInputError
+        When the folder cannot be written, or another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = -1
+
+    @property
+    def journal(self) -> Path:
+        """What is acknowledged and not yet stored."""
+        return self.path / "journal.db"
+
+    @property
+    def archive(self) -> Path:
+        """Readings, in Parquet."""
+        return self.path / "archive"
+
+    @property
+    def features(self) -> Path:
+        """Night features, in Parquet."""
+        return self.path / "features"
+
+    @property
+    def registry(self) -> Path:
+        """The devices that ingest knows."""
+        return self.path / "registry.json"
+
+    @property
+    def attachments(self) -> Path:
+        """Photos of repairs."""
+        return self.path / "attachments"
+
+    @property
+    def broker(self) -> Path:
+        """What an embedded broker keeps."""
+        return self.path / "broker"
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise BadInputError(
+                f"the data folder {self.path} cannot be used: {error.strerror}",
+                remedy="Name another with --data.",
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._lock)
+            raise BadInputError(
+                f"the data folder {self.path} is in use by process {holder or '?'}",
+                remedy="Stop that process, or name another folder with --data.",
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._lock)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace a small file at once: a reader sees the old or the new one, never half."""
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(json.dumps(value), encoding="utf-8")
+    scratch.chmod(0o600)
+    scratch.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What `write_json` wrote; None where there is nothing."""
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise BadInputError(
+            f"{path} is not readable as JSON", remedy="Remove it, or start with --fresh."
+        ) from error
+    return loaded
