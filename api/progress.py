@@ -53,13 +53,13 @@ class TextProgress:
         self._started = time.monotonic()
         self._open = False
 
-    def step(self, name: str, text: str, **facts: object) -> None:  # noqa: ARG002 - for programs
+    def step(self, name: str, text: str, **facts: object) -> None:
         """Write one line with the seconds since the start."""
         back = BACK if self._open else ""
         self._write(f"{back}{self._clock()}  {text}\n")
         self._open = False
 
-    def advance(self, name: str, text: str, done: float, total: float) -> None:  # noqa: ARG002
+    def advance(self, name: str, text: str, done: float, total: float) -> None:
         """Write over the line, on a terminal only."""
         if self._out.isatty():
             share = min(1.0, done / total) if total else 1.0
