@@ -43,7 +43,10 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """A fault report as kept: identity is (device_id, time_ms, event)."""
+    """A fault report as kept: identity is (device_id, time_ms, event).
+
+    `flags` are `ingest.reading.Flag` bits.
+    """
 
     device_id: str
     time_ms: int
@@ -51,6 +54,7 @@ class StoredEvent:
     event: str
     active: bool | None
     info: str
+    flags: int = 0
 
 
 class SeriesStore(Protocol):

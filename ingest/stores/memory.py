@@ -1,0 +1,63 @@
+"""Readings in memory: a real store without permanence, for tests and for trying things out."""
+
+import threading
+from collections.abc import Sequence
+
+from ingest.reading import Quantity
+from ingest.stores import Columns, StoredEvent
+from ingest.stores.event_rows import in_event_order, keep_event
+from ingest.stores.merging import (
+    at_kept_precision,
+    concatenate,
+    empty,
+    latest_of,
+    merge,
+    select,
+    standing,
+)
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """A `SeriesStore` that forgets everything when the process ends."""
+
+    def __init__(self) -> None:
+        self._readings: dict[Quantity, Columns] = {}
+        self._events: dict[tuple[str, int, str], StoredEvent] = {}
+        self._lock = threading.Lock()
+
+    def add(self, quantity: Quantity, columns: Columns) -> None:
+        """Keep readings."""
+        new = at_kept_precision(quantity, columns)
+        with self._lock:
+            kept = self._readings.get(quantity, empty())
+            self._readings[quantity] = standing(merge(concatenate([kept, new])))
+
+    def columns(
+        self,
+        quantity: Quantity,
+        *,
+        start_ms: int,
+        stop_ms: int,
+        devices: Sequence[str] | None = None,
+    ) -> Columns:
+        """Readings with `start_ms <= time_ms < stop_ms`, of all devices or of those named."""
+        kept = self._readings.get(quantity, empty())
+        return merge(select(kept, start_ms=start_ms, stop_ms=stop_ms, devices=devices))
+
+    def latest(self, quantity: Quantity, *, start_ms: int, stop_ms: int) -> Columns:
+        """The newest reading of each device with `start_ms <= time_ms < stop_ms`."""
+        return latest_of(self.columns(quantity, start_ms=start_ms, stop_ms=stop_ms))
+
+    def add_events(self, events: Sequence[StoredEvent]) -> None:
+        """Keep fault reports."""
+        with self._lock:
+            for event in events:
+                keep_event(self._events, event)
+
+    def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
+        """Fault reports with `start_ms <= time_ms < stop_ms`, by time, device and name."""
+        with self._lock:
+            found = list(self._events.values())
+        return in_event_order(e for e in found if start_ms <= e.time_ms < stop_ms)
