@@ -4,7 +4,8 @@ IngestError
 ├── MalformedPayloadError     the bytes of one message cannot be read; it goes to quarantine
 │   └── UnknownCodecError     no codec is known for the device, port or version
 ├── RefusedContentError       the message holds identifiers of people; it is counted, not kept
-├── JournalFullError          the journal has reached its quota; nothing is acknowledged
+├── JournalError              the journal cannot be opened, read or written
+│   └── JournalFullError      the journal has reached its quota; nothing is acknowledged
 ├── StoreError                the store did not take or give readings
 │   └── RefusedLinesError     the store took the batch but for some lines
 ├── SettingsError             a setting cannot be used
@@ -16,6 +17,7 @@ from enum import StrEnum
 __all__ = [
     "BrokerError",
     "IngestError",
+    "JournalError",
     "JournalFullError",
     "MalformedPayloadError",
     "Reason",
@@ -92,7 +94,11 @@ class RefusedContentError(IngestError):
         self.field = field
 
 
-class JournalFullError(IngestError):
+class JournalError(IngestError):
+    """The journal cannot be opened, read or written; the message names the file and the remedy."""
+
+
+class JournalFullError(JournalError):
     """The journal has reached its quota; the broker holds the messages until there is room."""
 
 

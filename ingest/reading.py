@@ -21,6 +21,9 @@ __all__ = [
 class Quantity(StrEnum):
     """What was observed. The value is the name on the wire, in every store and in every file."""
 
+    # Enum hashes in Python; a quantity is looked up for every series that passes.
+    __hash__ = str.__hash__
+
     ILLUMINANCE = "illuminance_lx"
     POWER = "power_w"
     LAMP_STATUS = "lamp_status"
@@ -28,6 +31,9 @@ class Quantity(StrEnum):
     PEOPLE_COUNT = "people_count"
     PEOPLE_IN = "people_in"
     PEOPLE_OUT = "people_out"
+    PEOPLE_COUNT_TOTAL = "people_count_total"
+    PEOPLE_IN_TOTAL = "people_in_total"
+    PEOPLE_OUT_TOTAL = "people_out_total"
     ENERGY = "energy_kwh"
     BATTERY_VOLTAGE = "battery_v"
     BATTERY_LEVEL = "battery_pct"
@@ -74,6 +80,11 @@ QUANTITIES: dict[Quantity, QuantitySpec] = {
     Quantity.PEOPLE_COUNT: QuantitySpec("", "float32", 0, 1_000_000, frozenset(), 20_000),
     Quantity.PEOPLE_IN: QuantitySpec("", "float32", 0, 1_000_000, frozenset(), 20_000),
     Quantity.PEOPLE_OUT: QuantitySpec("", "float32", 0, 1_000_000, frozenset(), 20_000),
+    # What a counter has counted since it was made or reset. Counts per interval are made from these
+    # where they are read, so that redelivery and disorder change nothing.
+    Quantity.PEOPLE_COUNT_TOTAL: QuantitySpec("", "float64", 0, 2**53),
+    Quantity.PEOPLE_IN_TOTAL: QuantitySpec("", "float64", 0, 2**53),
+    Quantity.PEOPLE_OUT_TOTAL: QuantitySpec("", "float64", 0, 2**53),
     Quantity.ENERGY: QuantitySpec("kWh", "float64", 0, 1e9),
     Quantity.BATTERY_VOLTAGE: QuantitySpec("V", "float32", 0, 100),
     Quantity.BATTERY_LEVEL: QuantitySpec("%", "float32", 0, 100),
@@ -93,15 +104,28 @@ class Flag(IntFlag):
     TIME_REPLACED = 8  # the device's time was before 2020; network or receive time stands instead
     SIMULATED = 16  # from a simulated device: can never open a real work order
     QOS0 = 32  # came at QoS 0: what was lost before it cannot be promised
+    WITHDRAWN = 64  # no reading: takes back the one at this time, which stands at another now
 
 
 class Series(msgspec.Struct, gc=False):
-    """Readings of one quantity by one device in one message, as two equally long columns."""
+    """Readings of one quantity by one device in one message, as two equally long columns.
+
+    Attributes
+    ----------
+    device_id : str
+    quantity : Quantity
+    time_ms : list of int
+        0 = the message gave no time; `plausibility.judge` puts one in.
+    value : list of float
+    flags : int or list of int
+        `Flag` bits after judgement: one for all rows, or one a row.
+    """
 
     device_id: str
     quantity: Quantity
     time_ms: list[int]
     value: list[float]
+    flags: int | list[int] = 0
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +137,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         TALQ 2.7 event name in snake case (`lamp_failure`, `cabinet_door_open`, ...).
     active : bool or None
         True starts, False ends, None has no period (a restart, say) and ends nothing.
+    info : str
+        What the device adds, in NFC without control characters.
+    flags : int
+        `Flag` bits after judgement.
     """
 
     device_id: str
@@ -120,6 +148,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     event: str
     active: bool | None = None
     info: str = ""
+    flags: int = 0
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,263 @@
+"""What one journal commit holds: readings as columns, fault reports, bad messages, counts."""
+
+from collections import Counter
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.errors import Reason
+from ingest.reading import Event, Quantity
+
+__all__ = ["BadMessage", "Batch", "Block"]
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Readings of one quantity and one UTC day, ready to be written.
+
+    Attributes
+    ----------
+    day : int
+        Days since 1970-01-01 UTC.
+    device : int32 (n,)
+        Index into `device_ids`.
+    time_ms, received_ms : int64 (n,)
+    value : float64 (n,)
+    flags : uint8 (n,)
+    device_ids : list of str
+    """
+
+    quantity: str
+    day: int
+    device: npt.NDArray[np.int32]
+    time_ms: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    received_ms: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.uint8]
+    device_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BadMessage:
+    """A message for the quarantine: whole, with the reason.
+
+    Attributes
+    ----------
+    readings : int
+        How many readings it counts for in the balance; a message nobody could read counts as one.
+    """
+
+    received_ms: int
+    topic: str
+    payload: bytes
+    reason: Reason
+    detail: str = ""
+    readings: int = 1
+
+
+class _Rows:
+    """Readings of one quantity, as they came."""
+
+    __slots__ = ("count", "device", "flags", "received_ms", "time_ms", "value")
+
+    def __init__(self) -> None:
+        self.device: list[int] = []
+        self.count: list[int] = []
+        self.received_ms: list[int] = []
+        self.time_ms: list[int] = []
+        self.value: list[float] = []
+        self.flags: list[int] = []
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything one commit of the journal writes, in the order it came.
+
+    Attributes
+    ----------
+    counts : Counter of str
+        What to add to the counters (see `ingest.counters`); committed with the readings.
+    events : list of (Event, int)
+        Fault reports with their receive time [ms, UTC].
+    bad : list of BadMessage
+    sequences : list of (str, int, int, int, int, int)
+        Device, boot, first number, how many, earliest and latest time: what was seen.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    events: list[tuple[Event, int]] = field(default_factory=list[tuple[Event, int]])
+    bad: list[BadMessage] = field(default_factory=list[BadMessage])
+    sequences: list[tuple[str, int, int, int, int, int]] = field(
+        default_factory=list[tuple[str, int, int, int, int, int]]
+    )
+    _rows: dict[str, _Rows] = field(default_factory=dict[str, _Rows])
+    _blocks: list[Block] = field(default_factory=list[Block])
+    _device_ids: list[str] = field(default_factory=list[str])
+    _device_of: dict[str, int] = field(default_factory=dict[str, int])
+    _withdrawn: int = 0
+
+    def add(
+        self,
+        device_id: str,
+        quantity: Quantity,
+        time_ms: Rows[int],
+        value: Rows[float],
+        flags: Rows[int] | int,
+        received_ms: int,
+    ) -> None:
+        """Readings of one device, equally long columns; they count as received."""
+        n = len(time_ms)
+        self.counts["received"] += n
+        self._append(device_id, quantity, time_ms, value, flags, received_ms, n)
+
+    def withdraw(
+        self,
+        device_id: str,
+        quantity: Quantity,
+        time_ms: Rows[int],
+        value: Rows[float],
+        flags: Rows[int] | int,
+        received_ms: int,
+    ) -> None:
+        """Take readings back that stand at another time; `flags` hold `Flag.WITHDRAWN`.
+
+        They are rows of the journal, but no readings, so they count for nothing.
+        """
+        n = len(time_ms)
+        self._withdrawn += n
+        self._append(device_id, quantity, time_ms, value, flags, received_ms, n)
+
+    def _append(
+        self,
+        device_id: str,
+        quantity: Quantity,
+        time_ms: Rows[int],
+        value: Rows[float],
+        flags: Rows[int] | int,
+        received_ms: int,
+        n: int,
+    ) -> None:
+        rows = self._rows.get(quantity)
+        if rows is None:
+            rows = self._rows[quantity] = _Rows()
+        index = self._device_of.get(device_id)
+        if index is None:
+            index = self._device_of[device_id] = len(self._device_ids)
+            self._device_ids.append(device_id)
+        rows.device.append(index)
+        rows.count.append(n)
+        rows.received_ms.append(received_ms)
+        rows.time_ms += time_ms
+        rows.value += value
+        rows.flags += [flags] * n if isinstance(flags, int) else flags
+
+    def add_columns(
+        self,
+        quantity: Quantity,
+        device_ids: list[str],
+        device: npt.NDArray[np.int32],
+        time_ms: npt.NDArray[np.int64],
+        value: npt.NDArray[np.float64],
+        received_ms: npt.NDArray[np.int64],
+        flags: npt.NDArray[np.uint8],
+    ) -> None:
+        """Readings of many devices at once, as bulk import has them; they count as received."""
+        self.counts["received"] += len(time_ms)
+        self._blocks += _by_day(quantity, device_ids, device, time_ms, value, received_ms, flags)
+
+    def add_event(self, event: Event, received_ms: int) -> None:
+        """A fault report; it counts as one reading."""
+        self.counts["received"] += 1
+        self.events.append((event, received_ms))
+
+    def add_bad(self, message: BadMessage) -> None:
+        """A message for the quarantine."""
+        self.counts["received"] += message.readings
+        self.counts["quarantined"] += message.readings
+        self.counts[f"rejected.{message.reason}"] += 1
+        self.bad.append(message)
+
+    def add_duplicate(self, readings: int) -> None:
+        """Readings known to be in the journal or the store already."""
+        self.counts["received"] += readings
+        self.counts["duplicate"] += readings
+
+    def add_refused(self, reason: Reason = Reason.PERSONAL_DATA) -> None:
+        """A message whose content must not be kept; nothing of it is."""
+        self.counts["received"] += 1
+        self.counts["refused"] += 1
+        self.counts[f"rejected.{reason}"] += 1
+
+    @property
+    def rows(self) -> int:
+        """Readings and withdrawals in it."""
+        return sum(len(r.time_ms) for r in self._rows.values()) + sum(
+            len(b.time_ms) for b in self._blocks
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """About what it will take in the journal [bytes]."""
+        return (
+            29 * self.rows
+            + sum(len(m.payload) + 100 for m in self.bad)
+            + 100 * len(self.events)
+            + 44 * len(self.sequences)
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.counts or self._rows or self._blocks or self.events or self.sequences)
+
+    def blocks(self) -> list[Block]:
+        """Its readings by quantity and UTC day; within a block in the order they came."""
+        blocks = list(self._blocks)
+        for quantity, rows in self._rows.items():
+            count = np.array(rows.count, np.int64)
+            blocks += _by_day(
+                quantity,
+                self._device_ids,
+                np.repeat(np.array(rows.device, np.int32), count),
+                np.array(rows.time_ms, np.int64),
+                np.array(rows.value, np.float64),
+                np.repeat(np.array(rows.received_ms, np.int64), count),
+                np.array(rows.flags, np.uint8),
+            )
+        return blocks
+
+
+def _by_day(
+    quantity: str,
+    device_ids: list[str],
+    device: npt.NDArray[np.int32],
+    time_ms: npt.NDArray[np.int64],
+    value: npt.NDArray[np.float64],
+    received_ms: npt.NDArray[np.int64],
+    flags: npt.NDArray[np.uint8],
+) -> list[Block]:
+    """Split columns by UTC day, keeping the order within each."""
+    if not len(time_ms):
+        return []
+    day = time_ms // DAY_MS
+    first = int(day[0])
+    if (day == first).all():
+        return [Block(quantity, first, device, time_ms, value, received_ms, flags, device_ids)]
+    blocks: list[Block] = []
+    for one in np.unique(day):
+        at = day == one
+        blocks.append(
+            Block(
+                quantity,
+                int(one),
+                device[at],
+                time_ms[at],
+                value[at],
+                received_ms[at],
+                flags[at],
+                device_ids,
+            )
+        )
+    return blocks

@@ -1,0 +1,1086 @@
+"""The journal: what was acknowledged is on this disk before it is acknowledged.
+
+One SQLite file in WAL mode with one read-write connection, owned by one thread. Readings lie in it
+as blobs of columns until a store has them; fault reports, quarantined messages, what was seen
+already and the counters lie beside them and are committed together.
+
+References
+----------
+SQLite, "Write-Ahead Logging", https://sqlite.org/wal.html (one writer: the WAL-reset bug before
+3.51.3 needs two connections that write or checkpoint).
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sqlite3
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.batch import Batch, Block
+from ingest.counters import Counters
+from ingest.errors import JournalError, JournalFullError
+from ingest.reading import Event, Flag
+from ingest.stores import Columns, StoredEvent
+
+__all__ = ["Journal", "JournalEntry", "JournalReader", "QuarantinedMessage", "check_journal"]
+
+SCHEMA_VERSION = 1
+PAGE_SIZE = 8192
+ROW_BYTES = 29  # int32 device | int64 time | float64 value | int64 received | uint8 flags
+MERGE_ABOVE = 10_000  # so many entries of one quantity and day make reading slow
+MERGE_READINGS = 50_000  # and this is a blob that is quick to read
+VACUUM_PAGES = 512
+
+SCHEMA = """
+CREATE TABLE device(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE entry(id INTEGER PRIMARY KEY AUTOINCREMENT, quantity TEXT NOT NULL,
+                   day INTEGER NOT NULL, n INTEGER NOT NULL, t_min INTEGER NOT NULL,
+                   t_max INTEGER NOT NULL, b BLOB NOT NULL);
+CREATE INDEX entry_qd ON entry(quantity, day, n);
+CREATE TABLE event(id INTEGER PRIMARY KEY AUTOINCREMENT, device INTEGER NOT NULL,
+                   time_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, event TEXT NOT NULL,
+                   active INTEGER, info TEXT);
+CREATE TABLE quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, received_ms INTEGER NOT NULL,
+                        topic TEXT, reason TEXT NOT NULL, detail TEXT NOT NULL,
+                        readings INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE dirty(quantity TEXT, day INTEGER, since INTEGER NOT NULL, PRIMARY KEY(quantity, day));
+CREATE TABLE counter(name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE frame(id INTEGER PRIMARY KEY, key BLOB NOT NULL, first_ms INTEGER NOT NULL,
+                   last_ms INTEGER NOT NULL, at_ms INTEGER);
+CREATE INDEX frame_key ON frame(key);
+CREATE TABLE sequence(device INTEGER NOT NULL, boot INTEGER NOT NULL, seen INTEGER NOT NULL,
+                      runs BLOB NOT NULL, PRIMARY KEY(device, boot)) WITHOUT ROWID;
+CREATE TABLE sequence_log(id INTEGER PRIMARY KEY, b BLOB NOT NULL);
+CREATE TABLE meta(k TEXT PRIMARY KEY, v TEXT);
+"""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """Readings of one quantity and UTC day that one commit (or one merge) wrote.
+
+    Attributes
+    ----------
+    readings : int
+        How many of them count in the balance; the rest are withdrawals.
+    columns : Columns
+        In the order they came: the later of two equal keys is newer. Rows with `Flag.WITHDRAWN`
+        override an earlier reading of their key and are none themselves.
+    """
+
+    id: int
+    quantity: str
+    day: int
+    readings: int
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedMessage:
+    """A message nobody could read, whole."""
+
+    id: int
+    received_ms: int
+    topic: str
+    reason: str
+    detail: str
+    readings: int
+    payload: bytes
+
+
+def _rows_of(
+    b: bytes,
+) -> tuple[
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.uint8],
+]:
+    """The five columns of a blob."""
+    n = len(b) // ROW_BYTES
+    return (
+        np.frombuffer(b, np.dtype("<i4"), n, 0),
+        np.frombuffer(b, np.dtype("<i8"), n, 4 * n),
+        np.frombuffer(b, np.dtype("<f8"), n, 12 * n),
+        np.frombuffer(b, np.dtype("<i8"), n, 20 * n),
+        np.frombuffer(b, np.uint8, n, 28 * n),
+    )
+
+
+def _blob_of(
+    device: npt.NDArray[np.int32],
+    time_ms: npt.NDArray[np.int64],
+    value: npt.NDArray[np.float64],
+    received_ms: npt.NDArray[np.int64],
+    flags: npt.NDArray[np.uint8],
+) -> bytes:
+    return b"".join(
+        (
+            device.astype("<i4", copy=False).tobytes(),
+            time_ms.astype("<i8", copy=False).tobytes(),
+            value.astype("<f8", copy=False).tobytes(),
+            received_ms.astype("<i8", copy=False).tobytes(),
+            flags.tobytes(),
+        )
+    )
+
+
+class Journal:
+    """The one writer of a journal.
+
+    Every method may be called from any thread; the work is done by the journal's own thread, in the
+    order of the calls.
+
+    Parameters
+    ----------
+    path : Path
+        Made when it does not exist.
+    quota_bytes : int
+        How large its content may grow [bytes]; then `JournalFullError`, until a store takes some.
+    now_ms : callable
+        The clock [ms, UTC].
+    min_free_bytes : int
+        Free space of the disk below which it is full as well [bytes].
+    quarantine_bytes : int
+        How much the quarantine may hold [bytes]; the oldest message goes first and is counted.
+    frames_kept : int
+        How many LoRaWAN frames are remembered; five hours of 33,000 devices at six an hour.
+    synchronous : str
+        "FULL" keeps acknowledged readings through a power cut; "NORMAL" only through a killed
+        process.
+
+    Raises
+    ------
+    JournalError
+        If another process writes it, if it is damaged, or was made by a newer version.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        quota_bytes: int,
+        now_ms: Callable[[], int],
+        min_free_bytes: int = 64 * 1024 * 1024,
+        quarantine_bytes: int = 64 * 1024 * 1024,
+        frames_kept: int = 1_000_000,
+        synchronous: str = "FULL",
+    ) -> None:
+        self.path = path
+        self.quota_bytes = quota_bytes
+        self.now_ms = now_ms
+        self.min_free_bytes = min_free_bytes
+        self.quarantine_bytes = quarantine_bytes
+        self.frames_kept = frames_kept
+        self._synchronous = synchronous
+        self._lock_fd = _take_writer_lock(path)
+        self._waiting: deque[tuple[Callable[[], Counter[str]], Future[None]]] = deque()
+        self._thread = threading.local()
+        self._closed = False
+        self.executor = ThreadPoolExecutor(
+            1, thread_name_prefix="journal", initializer=self._mark_thread
+        )
+        try:
+            self.call(Journal._open)
+        except BaseException:
+            self.executor.shutdown()
+            os.close(self._lock_fd)
+            raise
+
+    # ------------------------------------------------------------------ the thread
+
+    def _mark_thread(self) -> None:
+        self._thread.mine = True
+
+    def call(
+        self, work: "Callable[Concatenate[Journal, P], T]", *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work(journal, ...)` in the journal's thread and wait for it."""
+        if getattr(self._thread, "mine", False):
+            return work(self, *args, **kwargs)
+        return self.executor.submit(work, self, *args, **kwargs).result()
+
+    def _open(self) -> None:
+        fresh = not self.path.exists() or self.path.stat().st_size == 0
+        try:
+            self.db = _connect(self.path)
+            version = int(self.db.execute("PRAGMA user_version").fetchone()[0])
+            if version > SCHEMA_VERSION:
+                raise JournalError(
+                    f"the journal {self.path} was made by a newer Ljusvakt (version {version}): "
+                    "update this one, nothing was changed"
+                )
+            if not fresh and version == 0:
+                fresh = not self.db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+                if not fresh:
+                    raise JournalError(f"{self.path} is a database, but not a journal")
+            if fresh:
+                self.db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+                self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute(f"PRAGMA synchronous = {self._synchronous}")
+            self.db.execute("PRAGMA wal_autocheckpoint = 2000")
+            self.db.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
+            self.db.execute("PRAGMA cache_size = -32768")
+            self.db.execute("PRAGMA mmap_size = 0")
+            if fresh:
+                self._make_schema()
+            self._load()
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"the journal {self.path} cannot be opened: {error}; "
+                "`ljusvakt doctor` checks it, nothing was changed"
+            ) from error
+
+    def _make_schema(self) -> None:
+        self.db.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA.split(";"):
+            if statement.strip():
+                self.db.execute(statement)
+        self.db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self.db.execute("COMMIT")
+
+    def _load(self) -> None:
+        """What the writer keeps in memory: names, counts, sizes."""
+        self._device: dict[str, int] = {
+            name: number for number, name in self.db.execute("SELECT id, name FROM device")
+        }
+        self._counts: Counter[str] = Counter(
+            dict(self.db.execute("SELECT name, n FROM counter").fetchall())
+        )
+        self._entries: Counter[tuple[str, int]] = Counter()
+        in_journal = 0
+        for quantity, day, entries, n in self.db.execute(
+            "SELECT quantity, day, count(*), sum(n) FROM entry GROUP BY quantity, day"
+        ):
+            self._entries[quantity, day] = entries
+            in_journal += n
+        in_journal += int(self.db.execute("SELECT count(*) FROM event").fetchone()[0])
+        self._in_journal = in_journal
+        self._quarantine_size = int(
+            self.db.execute("SELECT coalesce(sum(length(payload) + 100), 0) FROM quarantine")
+            .fetchone()[0]
+        )  # fmt: skip
+        self._last_id = self._highest("entry")
+        self._used_bytes = self._measure()
+
+    def _highest(self, table: str) -> int:
+        row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _measure(self) -> int:
+        pages = int(self.db.execute("PRAGMA page_count").fetchone()[0])
+        free = int(self.db.execute("PRAGMA freelist_count").fetchone()[0])
+        return (pages - free) * PAGE_SIZE
+
+    # ------------------------------------------------------------------ what may be asked anywhere
+
+    @property
+    def used_bytes(self) -> int:
+        """Size of its content after the last commit [bytes]."""
+        return self._used_bytes
+
+    @property
+    def last_id(self) -> int:
+        """The id of the newest entry."""
+        return self._last_id
+
+    def counters(self) -> Counters:
+        """The counts as of the last commit; its `in_journal` is the writer's own running sum."""
+        return Counters.of(dict(self._counts), self._in_journal)
+
+    def room(self) -> bool:
+        """Whether a commit would be taken now."""
+        return not self._why_full(0)
+
+    def _why_full(self, more_bytes: int) -> str:
+        if self._used_bytes + more_bytes > self.quota_bytes:
+            return (
+                f"the journal {self.path} holds {self._used_bytes} bytes of its quota of "
+                f"{self.quota_bytes}; the broker holds the rest until the store has taken some"
+            )
+        free = shutil.disk_usage(self.path.parent).free
+        if free - more_bytes < self.min_free_bytes:
+            return (
+                f"the disk of {self.path} has {free} bytes left, below the "
+                f"{self.min_free_bytes} kept free; make room, nothing is lost meanwhile"
+            )
+        return ""
+
+    # ------------------------------------------------------------------ writing
+
+    def commit(self, batch: Batch) -> int:
+        """Write a batch; when this returns it is durable.
+
+        Returns
+        -------
+        int
+            Id of its last entry (of the last entry there is, when it holds no readings).
+
+        Raises
+        ------
+        JournalFullError
+            Nothing was written; the same batch may be tried again when there is room.
+        JournalError
+            The disk refused; nothing was written, the same batch may be tried again.
+        """
+        return self.call(Journal._commit, batch)
+
+    def _commit(self, batch: Batch) -> int:
+        if why := self._why_full(batch.nbytes):
+            raise JournalFullError(why)
+        with self._transaction() as counts:
+            self._write_batch(batch, counts)
+            self._carry_waiting(counts)
+        self._tidy()
+        return self._last_id
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Generator[Counter[str]]:
+        """One transaction; what is counted in it is counted when it is durable."""
+        counts: Counter[str] = Counter()
+        before = (len(self._device), self._in_journal, self._quarantine_size, self._last_id)
+        entries = self._entries.copy() if len(self._entries) < 64 else None
+        self._carried: list[tuple[Callable[[], Counter[str]], Future[None]]] = []
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            yield counts
+            self.db.executemany(
+                "INSERT INTO counter VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                [(name, n) for name, n in counts.items() if n],
+            )
+            self.db.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+            self._forget(before, entries)
+            self._waiting.extendleft(reversed(self._carried))
+            if isinstance(error, sqlite3.Error):
+                raise _told(self.path, error) from error
+            raise
+        self._counts.update(counts)
+        self._used_bytes = self._measure()
+        for _, future in self._carried:
+            future.set_result(None)
+
+    def _forget(
+        self, before: tuple[int, int, int, int], entries: "Counter[tuple[str, int]] | None"
+    ) -> None:
+        """Undo in memory what the transaction did not make durable."""
+        devices, self._in_journal, self._quarantine_size, self._last_id = before
+        for name in list(self._device)[devices:]:
+            del self._device[name]
+        if entries is not None:
+            self._entries = entries
+
+    def _write_batch(self, batch: Batch, counts: Counter[str]) -> None:
+        counts.update(batch.counts)
+        for block in batch.blocks():
+            self._write_block(block)
+        if batch.events:
+            self.db.executemany(
+                "INSERT INTO event(device, time_ms, received_ms, event, active, info)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [self._event_row(event, received_ms) for event, received_ms in batch.events],
+            )
+            self._in_journal += len(batch.events)
+        if batch.bad:
+            self._write_bad(batch, counts)
+
+    def _event_row(
+        self, event: Event, received_ms: int
+    ) -> tuple[int, int, int, str, int | None, str]:
+        return (
+            self._device_number(event.device_id),
+            event.time_ms,
+            received_ms,
+            event.event,
+            None if event.active is None else int(event.active),
+            event.info,
+        )
+
+    def _device_number(self, name: str) -> int:
+        number = self._device.get(name)
+        if number is None:
+            number = self._device[name] = len(self._device) + 1
+            self.db.execute("INSERT INTO device VALUES (?, ?)", (number, name))
+        return number
+
+    def _write_block(self, block: Block) -> None:
+        number = np.array([self._device_number(name) for name in block.device_ids], np.int32)
+        readings = int(np.count_nonzero((block.flags & Flag.WITHDRAWN) == 0))
+        self._insert_entry(
+            block.quantity,
+            block.day,
+            readings,
+            int(block.time_ms.min()),
+            int(block.time_ms.max()),
+            _blob_of(
+                number[block.device], block.time_ms, block.value, block.received_ms, block.flags
+            ),
+        )
+        self._in_journal += readings
+        self._entries[block.quantity, block.day] += 1
+
+    def _insert_entry(self, *row: str | int | bytes) -> None:
+        cursor = self.db.execute(
+            "INSERT INTO entry(quantity, day, n, t_min, t_max, b) VALUES (?, ?, ?, ?, ?, ?)", row
+        )
+        self._last_id = int(cursor.lastrowid or 0)
+
+    def _write_bad(self, batch: Batch, counts: Counter[str]) -> None:
+        self.db.executemany(
+            "INSERT INTO quarantine(received_ms, topic, reason, detail, readings, payload)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (m.received_ms, m.topic, m.reason, m.detail, m.readings, m.payload)
+                for m in batch.bad
+            ],
+        )
+        self._quarantine_size += sum(len(m.payload) + 100 for m in batch.bad)
+        while self._quarantine_size > self.quarantine_bytes:
+            oldest = self.db.execute(
+                "SELECT id, length(payload) + 100 FROM quarantine ORDER BY id LIMIT 100"
+            ).fetchall()
+            if not oldest:
+                break
+            for number, size in oldest:
+                self.db.execute("DELETE FROM quarantine WHERE id = ?", (number,))
+                self._quarantine_size -= size
+                counts["quarantine_dropped"] += 1
+                if self._quarantine_size <= self.quarantine_bytes:
+                    break
+
+    # ------------------------------------------------------------------ what stores have taken
+
+    def drop_shipped(
+        self,
+        upto_id: int,
+        *,
+        stored: int,
+        duplicate: int,
+        quarantined: int = 0,
+        dirty: bool = True,
+    ) -> Future[None]:
+        """The store has every entry up to and with `upto_id`: they may go.
+
+        Parameters
+        ----------
+        stored, duplicate, quarantined : int
+            What became of their readings; the sum is what the entries held.
+        dirty : bool
+            Whether their days are to be evaluated again.
+
+        Returns
+        -------
+        Future
+            Done when it is durable; nobody needs to wait for it.
+        """
+
+        def work() -> Counter[str]:
+            days = self.db.execute(
+                "SELECT DISTINCT quantity, day FROM entry WHERE id <= ?", (upto_id,)
+            ).fetchall()
+            became = self._delete_entries(
+                "id <= ?", (upto_id,), stored=stored, duplicate=duplicate, quarantined=quarantined
+            )
+            if dirty:
+                self._mark_dirty(days)
+            return became
+
+        return self._later(work)
+
+    def drop_sealed(
+        self,
+        quantity: str,
+        day: int,
+        upto_id: int,
+        *,
+        stored: int,
+        duplicate: int,
+        dirty: bool = True,
+    ) -> Future[None]:
+        """The archive has the entries of one quantity and day up to `upto_id`: they may go."""
+
+        def work() -> Counter[str]:
+            became = self._delete_entries(
+                "quantity = ? AND day = ? AND id <= ?",
+                (quantity, day, upto_id),
+                stored=stored,
+                duplicate=duplicate,
+            )
+            if dirty:
+                self._mark_dirty([(quantity, day)])
+            return became
+
+        return self._later(work)
+
+    def drop_events(
+        self, upto_id: int, *, stored: int, duplicate: int, day: int | None = None
+    ) -> Future[None]:
+        """The store has the fault reports up to `upto_id` (of one UTC day): they may go."""
+
+        def work() -> Counter[str]:
+            where, args = "id <= ?", [upto_id]
+            if day is not None:
+                where += " AND time_ms >= ? AND time_ms < ?"
+                args += [day * 86_400_000, (day + 1) * 86_400_000]
+            count = f"SELECT count(*) FROM event WHERE {where}"  # noqa: S608 - fixed text
+            gone = int(self.db.execute(count, args).fetchone()[0])
+            became = _became(gone, stored, duplicate, 0)
+            self.db.execute(f"DELETE FROM event WHERE {where}", args)  # noqa: S608 - fixed text
+            self._in_journal -= gone
+            return became
+
+        return self._later(work)
+
+    def mark_dirty(self, days: Sequence[tuple[str, int]]) -> Future[None]:
+        """These (quantity, day) are to be evaluated again."""
+
+        def work() -> Counter[str]:
+            self._mark_dirty(days)
+            return Counter()
+
+        return self._later(work)
+
+    def clean(self, quantity: str, day: int, *, seen_since: int) -> Future[None]:
+        """(quantity, day) has been evaluated; kept dirty if it changed after `seen_since`."""
+
+        def work() -> Counter[str]:
+            self.db.execute(
+                "DELETE FROM dirty WHERE quantity = ? AND day = ? AND since <= ?",
+                (quantity, day, seen_since),
+            )
+            return Counter()
+
+        return self._later(work)
+
+    def _mark_dirty(self, days: Sequence[tuple[str, int]]) -> None:
+        now = self.now_ms()
+        self.db.executemany(
+            "INSERT INTO dirty VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET since = max(since, excluded.since)",
+            [(quantity, day, now) for quantity, day in days],
+        )
+
+    def _delete_entries(
+        self,
+        where: str,
+        args: tuple[str | int, ...],
+        *,
+        stored: int,
+        duplicate: int,
+        quarantined: int = 0,
+    ) -> Counter[str]:
+        """Delete entries; what their readings are to be counted as."""
+        held = self.db.execute(
+            f"SELECT quantity, day, count(*), sum(n) FROM entry WHERE {where}"  # noqa: S608 - fixed text
+            " GROUP BY quantity, day",
+            args,
+        ).fetchall()
+        gone = sum(row[3] for row in held)
+        became = _became(gone, stored, duplicate, quarantined)
+        self.db.execute(f"DELETE FROM entry WHERE {where}", args)  # noqa: S608 - fixed text
+        self._in_journal -= gone
+        for quantity, day, entries, _ in held:
+            self._entries[quantity, day] -= entries
+            if self._entries[quantity, day] <= 0:
+                del self._entries[quantity, day]
+        return became
+
+    def _later(self, work: Callable[[], Counter[str]]) -> Future[None]:
+        """Do this in the next commit, or in one of its own when none comes."""
+        future: Future[None] = Future()
+        self._waiting.append((work, future))
+        self.executor.submit(self._flush)
+        return future
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return  # a commit has carried it
+        # When the disk refuses, what waits goes on waiting for the next commit.
+        with contextlib.suppress(JournalError), self._transaction() as counts:
+            self._carry_waiting(counts)
+        self._tidy()
+
+    def _carry_waiting(self, counts: Counter[str]) -> None:
+        while self._waiting:
+            work, future = self._waiting.popleft()
+            try:
+                counts.update(work())
+            except ValueError as error:  # whoever asked accounted wrongly; nothing was changed
+                future.set_exception(error)
+            except BaseException:
+                self._waiting.appendleft((work, future))
+                raise
+            else:
+                self._carried.append((work, future))
+
+    def flush(self) -> None:
+        """Return when everything asked for so far is durable."""
+        self.call(Journal._flush)
+
+    # ------------------------------------------------------------------ keeping it small
+
+    def _tidy(self) -> None:
+        """Merge small neighbours and give pages back; what fails here is done another time."""
+        with contextlib.suppress(sqlite3.Error, JournalError):
+            for (quantity, day), entries in list(self._entries.items()):
+                if entries > MERGE_ABOVE:
+                    self._merge(quantity, day)
+            free = int(self.db.execute("PRAGMA freelist_count").fetchone()[0])
+            if free > 4 * VACUUM_PAGES:
+                self.db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+    def _merge(self, quantity: str, day: int) -> None:
+        """Put small neighbouring blobs together, under the id of the last of each group.
+
+        Under the first id, a shipper half-way would delete readings that it never saw; under the
+        last it only sends some twice.
+        """
+        with self._transaction():
+            rows = self.db.execute(
+                "SELECT id, n, t_min, t_max, b FROM entry WHERE quantity = ? AND day = ?"
+                " AND length(b) < ? ORDER BY id",
+                (quantity, day, MERGE_READINGS * ROW_BYTES // 2),
+            ).fetchall()
+            group: list[tuple[int, int, int, int, bytes]] = []
+            size = 0
+            for row in rows:
+                group.append(row)
+                size += len(row[4])
+                if size >= MERGE_READINGS * ROW_BYTES:
+                    self._merge_group(quantity, day, group)
+                    group, size = [], 0
+            self._merge_group(quantity, day, group)
+
+    def _merge_group(
+        self, quantity: str, day: int, group: list[tuple[int, int, int, int, bytes]]
+    ) -> None:
+        if len(group) < 2:
+            return
+        parts = list(zip(*(_rows_of(row[4]) for row in group), strict=True))
+        device, time_ms, value, received_ms, flags = (np.concatenate(part) for part in parts)
+        self.db.executemany("DELETE FROM entry WHERE id = ?", [(row[0],) for row in group])
+        self.db.execute(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                group[-1][0],
+                quantity,
+                day,
+                sum(row[1] for row in group),
+                min(row[2] for row in group),
+                max(row[3] for row in group),
+                _blob_of(device, time_ms, value, received_ms, flags),
+            ),
+        )
+        self._entries[quantity, day] -= len(group) - 1
+
+    def close(self) -> None:
+        """Do what is waiting, fold the WAL into the file and let go of it."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.call(Journal._close)
+        finally:
+            self.executor.shutdown()
+            os.close(self._lock_fd)
+
+    def _close(self) -> None:
+        self._flush()
+        with contextlib.suppress(sqlite3.Error):
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.db.close()
+
+
+def _became(gone: int, stored: int, duplicate: int, quarantined: int) -> Counter[str]:
+    """What to count for `gone` readings that left the journal.
+
+    Neighbours merged between the store's reading and this deletion stay and will be sent again; the
+    store then counts them a second time, so they are not counted now.
+    """
+    surplus = stored + duplicate + quarantined - gone
+    if surplus < 0:
+        raise ValueError(
+            f"{gone} readings leave the journal, but {gone + surplus} are accounted for"
+        )
+    keep = min(stored, surplus)
+    return Counter(
+        stored=stored - keep,
+        duplicate=duplicate - min(duplicate, surplus - keep),
+        quarantined=quarantined - max(0, surplus - keep - duplicate),
+    )
+
+
+def _told(path: Path, error: BaseException) -> BaseException:
+    """The journal's own error for one of SQLite's."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL"):
+        return JournalFullError(f"the disk of {path} is full: {error}; make room, nothing is lost")
+    return JournalError(f"the journal {path} could not be written: {error}; nothing is lost")
+
+
+def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    if read_only:
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10.0,
+        )
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+def _take_writer_lock(path: Path) -> int:
+    """Be the only writer, or say who is."""
+    lock = path.with_name(path.name + ".writer")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise JournalError(
+            f"the journal {path} cannot be written: {error.strerror}; its folder must be writable"
+        ) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(fd, 32).decode("ascii", "replace").strip()
+        os.close(fd)
+        raise JournalError(
+            f"process {holder or '?'} writes the journal {path}; a journal has one writer: "
+            "stop that process or choose another data folder"
+        ) from error
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+class JournalReader:
+    """Reads a journal beside its writer, from any thread or process.
+
+    Parameters
+    ----------
+    path : Path
+        It must exist.
+
+    Raises
+    ------
+    JournalError
+        If it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._names: list[str] = [""]
+        try:
+            self._db = _connect(path, read_only=True)
+            self._db.execute("SELECT 1 FROM meta").fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {path} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    def _ask(self, sql: str, *args: str | int | bytes) -> list[tuple[object, ...]]:
+        with self._lock:
+            try:
+                return self._db.execute(sql, args).fetchall()
+            except sqlite3.Error as error:
+                raise JournalError(
+                    f"the journal {self.path} cannot be read: {error}; `ljusvakt doctor` checks it"
+                ) from error
+
+    def _int(self, sql: str, *args: str | int | bytes) -> int:
+        value = self._ask(sql, *args)[0][0]
+        assert isinstance(value, int)  # noqa: S101 - for the type checkers; every caller counts
+        return value
+
+    def device_names(self, upto: int) -> list[str]:
+        """Device ids by their number in the journal, at least up to `upto`; 0 is no device."""
+        if upto >= len(self._names):
+            rows = self._ask("SELECT name FROM device WHERE id >= ? ORDER BY id", len(self._names))
+            self._names = [*self._names, *(str(name) for (name,) in rows)]
+        return self._names
+
+    def last_id(self) -> int:
+        """The highest id an entry has had; 0 before the first."""
+        return self._int(
+            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)"
+        )
+
+    def last_event_id(self) -> int:
+        """The highest id a fault report has had; 0 before the first."""
+        return self._int(
+            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
+        )
+
+    def in_journal(self) -> int:
+        """Readings and fault reports that no store has yet, counted from the entries."""
+        return self._int(
+            "SELECT (SELECT coalesce(sum(n), 0) FROM entry) + (SELECT count(*) FROM event)"
+        )
+
+    def counters(self) -> Counters:
+        """The counts as they were committed, with what lies in the journal counted anew."""
+        rows = self._ask(
+            "SELECT name, n FROM counter UNION ALL SELECT '', "
+            "(SELECT coalesce(sum(n), 0) FROM entry) + (SELECT count(*) FROM event)"
+        )
+        counts = {str(name): int(n) for name, n in rows if isinstance(n, int)}
+        return Counters.of(counts, counts.pop(""))
+
+    def entries(self, after_id: int, most_readings: int) -> list[JournalEntry]:
+        """Entries above `after_id` in the order of their ids.
+
+        Returns
+        -------
+        list of JournalEntry
+            At least one where there is one, and no further one once `most_readings` is reached.
+        """
+        entries: list[JournalEntry] = []
+        size = 0
+        with self._lock:
+            try:
+                rows = self._db.execute(
+                    "SELECT id, quantity, day, n, b FROM entry WHERE id > ? ORDER BY id",
+                    (after_id,),
+                )
+                taken: list[tuple[int, str, int, int, bytes]] = []
+                for row in rows:
+                    taken.append(row)
+                    size += len(row[4]) // ROW_BYTES
+                    if size >= most_readings:
+                        break
+                rows.close()
+            except sqlite3.Error as error:
+                raise JournalError(f"the journal {self.path} cannot be read: {error}") from error
+        for number, quantity, day, n, b in taken:
+            columns = self._columns([b])
+            entries.append(JournalEntry(number, quantity, day, n, columns))
+        return entries
+
+    def tail(
+        self,
+        quantity: str,
+        start_ms: int,
+        stop_ms: int,
+        devices: Sequence[str] | None = None,
+        upto_id: int | None = None,
+        *,
+        day: int | None = None,
+    ) -> Columns:
+        """What lies in the journal of a quantity with `start_ms <= time_ms < stop_ms`.
+
+        In the order it came, keys repeated: the later of two equal keys is newer. Rows with
+        `Flag.WITHDRAWN` override what a store holds for their key and are no readings.
+
+        Parameters
+        ----------
+        upto_id : int, optional
+            Only entries up to and with this id.
+        day : int, optional
+            Only entries of this UTC day.
+        """
+        sql = "SELECT b FROM entry WHERE quantity = ? AND t_max >= ? AND t_min < ?"
+        args: list[str | int] = [quantity, start_ms, stop_ms]
+        # Days bound the search by the index; t_min and t_max would read every entry.
+        sql += " AND day >= ? AND day <= ?"
+        args += [start_ms // 86_400_000, (stop_ms - 1) // 86_400_000]
+        if day is not None:
+            sql += " AND day = ?"
+            args.append(day)
+        if upto_id is not None:
+            sql += " AND id <= ?"
+            args.append(upto_id)
+        rows = self._ask(sql + " ORDER BY id", *args)
+        columns = self._columns([b for (b,) in rows if isinstance(b, bytes)])
+        keep = (columns.time_ms >= start_ms) & (columns.time_ms < stop_ms)
+        if devices is not None:
+            wanted = set(devices)
+            named = np.array([name in wanted for name in columns.device_ids], np.bool_)
+            keep &= named[columns.device] if len(named) else False
+        return columns if keep.all() else _choose(columns, keep)
+
+    def _columns(self, blobs: list[bytes]) -> Columns:
+        if not blobs:
+            return Columns(
+                np.empty(0, np.int32),
+                np.empty(0, np.int64),
+                np.empty(0, np.float64),
+                np.empty(0, np.int64),
+                np.empty(0, np.uint8),
+                [],
+            )
+        parts = list(zip(*(_rows_of(b) for b in blobs), strict=True))
+        number, time_ms, value, received_ms, flags = (
+            part[0] if len(part) == 1 else np.concatenate(part) for part in parts
+        )
+        used, device = np.unique(number, return_inverse=True)
+        names = self.device_names(int(used[-1]))
+        return Columns(
+            device.astype(np.int32),
+            time_ms.astype(np.int64, copy=False),
+            value.astype(np.float64, copy=False),
+            received_ms.astype(np.int64, copy=False),
+            flags.astype(np.uint8, copy=False),
+            [names[one] for one in used.tolist()],
+        )
+
+    def integrity(self) -> list[str]:
+        """What SQLite finds wrong with the file; empty when nothing is."""
+        return [str(line) for (line,) in self._ask("PRAGMA integrity_check(20)") if line != "ok"]
+
+    def quantity_days(self) -> dict[tuple[str, int], int]:
+        """(quantity, UTC day) that lie in the journal, with how many readings each holds."""
+        rows = self._ask("SELECT quantity, day, sum(n) FROM entry GROUP BY quantity, day")
+        return {(str(q), int(str(day))): int(str(n)) for q, day, n in rows}
+
+    def events(
+        self,
+        *,
+        start_ms: int = -(2**62),
+        stop_ms: int = 2**62,
+        after_id: int = 0,
+        upto_id: int | None = None,
+        most: int = 2**31,
+    ) -> list[tuple[int, StoredEvent]]:
+        """Fault reports in the order they came, each with its id."""
+        rows = self._ask(
+            "SELECT e.id, d.name, e.time_ms, e.received_ms, e.event, e.active, e.info"
+            " FROM event e JOIN device d ON d.id = e.device"
+            " WHERE e.id > ? AND e.id <= ? AND e.time_ms >= ? AND e.time_ms < ?"
+            " ORDER BY e.id LIMIT ?",
+            after_id,
+            2**62 if upto_id is None else upto_id,
+            start_ms,
+            stop_ms,
+            most,
+        )
+        return [
+            (
+                int(str(number)),
+                StoredEvent(
+                    str(name),
+                    int(str(time_ms)),
+                    int(str(received_ms)),
+                    str(event),
+                    None if active is None else bool(active),
+                    str(info or ""),
+                ),
+            )
+            for number, name, time_ms, received_ms, event, active, info in rows
+        ]
+
+    def event_days(self) -> list[int]:
+        """UTC days of which fault reports lie in the journal."""
+        return [
+            int(str(day))
+            for (day,) in self._ask(
+                "SELECT DISTINCT CASE WHEN time_ms >= 0 THEN time_ms / 86400000"
+                " ELSE (time_ms - 86399999) / 86400000 END AS day FROM event ORDER BY day"
+            )
+        ]
+
+    def dirty_days(self) -> list[tuple[str, int, int]]:
+        """(quantity, UTC day, since when [ms, UTC]) that are to be evaluated again."""
+        return [
+            (str(quantity), int(str(day)), int(str(since)))
+            for quantity, day, since in self._ask(
+                "SELECT quantity, day, since FROM dirty ORDER BY day, quantity"
+            )
+        ]
+
+    def quarantined(
+        self, search: str = "", limit: int = 100, *, before_id: int | None = None
+    ) -> list[QuarantinedMessage]:
+        """Messages nobody could read, newest first.
+
+        Parameters
+        ----------
+        search : str
+            Part of the topic, the reason or the detail; empty finds all.
+        before_id : int, optional
+            Only older ones, for paging.
+        """
+        like = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        rows = self._ask(
+            "SELECT id, received_ms, topic, reason, detail, readings, payload FROM quarantine"
+            " WHERE id < ? AND (topic LIKE ? ESCAPE '\\' OR reason LIKE ? ESCAPE '\\'"
+            " OR detail LIKE ? ESCAPE '\\') ORDER BY id DESC LIMIT ?",
+            2**62 if before_id is None else before_id,
+            like,
+            like,
+            like,
+            limit,
+        )
+        return [
+            QuarantinedMessage(
+                int(str(number)),
+                int(str(received_ms)),
+                str(topic),
+                str(reason),
+                str(detail),
+                int(str(readings)),
+                payload if isinstance(payload, bytes) else b"",
+            )
+            for number, received_ms, topic, reason, detail, readings, payload in rows
+        ]
+
+
+def _choose(columns: Columns, keep: npt.NDArray[np.bool_]) -> Columns:
+    return Columns(
+        columns.device[keep],
+        columns.time_ms[keep],
+        columns.value[keep],
+        columns.received_ms[keep],
+        columns.flags[keep],
+        columns.device_ids,
+    )
+
+
+def check_journal(path: Path) -> list[str]:
+    """What is wrong with a journal, in words; empty when nothing is.
+
+    Reads the whole file; for `ljusvakt doctor`.
+    """
+    try:
+        reader = JournalReader(path)
+    except JournalError as error:
+        return [str(error)]
+    try:
+        found = reader.integrity()
+        counters = reader.counters()
+        if not counters.balanced:
+            found.append(
+                f"{counters.balance} readings are unaccounted for: received {counters.received}, "
+                f"stored {counters.stored}, in journal {counters.in_journal}, "
+                f"duplicate {counters.duplicate}, quarantined {counters.quarantined}, "
+                f"refused {counters.refused}"
+            )
+    except JournalError as error:
+        return [str(error)]
+    else:
+        return found
+    finally:
+        reader.close()
