@@ -1,0 +1,122 @@
+"""What must not be kept: identifiers of people, their devices and their vehicles."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from ingest.errors import RefusedContentError
+
+__all__ = ["refuse_personal", "refuse_personal_bytes"]
+
+# Names, split into words. `mac` alone or with one of these is somebody's network card; The Things
+# Stack's `mac_settings` and `mac_version` are not.
+_NAMES: Final = frozenset(
+    {
+        "mac", "macaddress", "macaddr", "machash", "macid", "hashedmac", "bssid", "imei", "imeisv",
+        "imsi", "msisdn", "tmsi", "iccid", "licenseplate", "licenceplate", "numberplate",
+        "platenumber", "plate", "plates", "licenseplatenumber", "licenceplatenumber",
+        "registrationnumber", "registrationplate", "vehicleregistration", "regnr", "regnummer",
+        "registreringsnummer", "nummerplat", "nummerplåt", "kennzeichen", "vin", "phonenumber",
+        "personnummer",
+    }
+)  # fmt: skip
+_MAC_WORDS: Final = frozenset(
+    {"wifi", "ble", "bt", "bluetooth", "phone", "mobile", "station", "sta", "client", "device",
+     "source", "src", "probe", "address", "addr", "hash", "hashed", "list", "id", "ids", "s"}
+)  # fmt: skip
+# What network servers themselves put round every message: identities of devices and gateways.
+_ENVELOPE: Final = frozenset(
+    {
+        "deveui", "joineui", "appeui", "eui", "devaddr", "gatewayid", "gatewayids", "gatewayeui",
+        "uplinkid", "downlinkid", "deduplicationid", "tenantid", "applicationid", "tags",
+        "deviceprofileid", "devicename", "applicationname", "deviceprofilename", "tenantname",
+        "sessionkeyid", "correlationids", "deviceid", "data", "frmpayload", "context", "payload",
+        "rawpacket", "queueitemid", "name", "id", "time", "timestamp", "finetimestamp",
+        "receivedat", "reportedat", "publishedat", "frequency", "regionconfigid",
+    }
+)  # fmt: skip
+_PLATE_NAMES: Final = ("plate", "vehicle", "regnr", "registration", "kennzeichen", "car")
+_WORD: Final = re.compile(r"[A-ZÅÄÖ]+(?![a-zåäö])|[A-ZÅÄÖ]?[a-zåäö]+|\d+")
+_MAC: Final = re.compile(
+    r"(?<![0-9A-Fa-f:-])(?:"
+    r"[0-9A-Fa-f]{2}(?P<sep>[:-])(?:[0-9A-Fa-f]{2}(?P=sep)){4}[0-9A-Fa-f]{2}"
+    r"|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![0-9A-Fa-f:-])"
+)
+_FIFTEEN: Final = re.compile(r"(?<![0-9A-Za-z.])[0-9]{15}(?![0-9A-Za-z.])")
+# Swedish, and the commonest elsewhere in the Nordic countries: three letters and three signs.
+_PLATE: Final = re.compile(r"[A-ZÅÄÖ]{3}[ -]?[0-9]{2}[0-9A-Z]")
+# Bytes that a message must hold for any of the above; most hold none and are done here.
+_SUSPICIOUS: Final = re.compile(
+    rb"\\u|mac|bssid|im[es]i|msisdn|iccid|plat|regn|registr|kennz|\bvin\b|phone|personn"
+    rb"|[0-9a-f]{2}[:-][0-9a-f]{2}[:-][0-9a-f]{2}[:-][0-9a-f]{2}[:-][0-9a-f]{2}[:-][0-9a-f]{2}"
+    rb"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}|[0-9]{15}"
+    rb"|\"[a-z\xc3\xa5\xa4\xb6\x85\x84\x96]{3,6}[ -]?[0-9]{2}[0-9a-z]\"",
+    re.IGNORECASE,
+)
+
+
+def refuse_personal_bytes(payload: bytes) -> None:
+    """Refuse a JSON message that holds an identifier of a person; anything else passes.
+
+    Raises
+    ------
+    RefusedContentError
+        Naming the field, never its value.
+    """
+    if not _SUSPICIOUS.search(payload):
+        return
+    try:
+        content = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if found := _MAC.search(payload.decode("latin-1")):
+            raise RefusedContentError(f"byte {found.start()}") from None
+        return
+    refuse_personal(content)
+
+
+def refuse_personal(content: Any) -> None:
+    """Refuse decoded content that holds an identifier of a person, at any depth.
+
+    Parameters
+    ----------
+    content : object
+        Dictionaries, lists, text and numbers, as JSON decodes them.
+
+    Raises
+    ------
+    RefusedContentError
+        Naming the field, never its value.
+    """
+    stack: list[tuple[str, Any, bool]] = [("", content, False)]
+    while stack:
+        name, value, in_tags = stack.pop()
+        if isinstance(value, dict):
+            for key, below in value.items():
+                text = str(key)
+                if below not in (None, "", 0, False) and _personal_name(text):
+                    raise RefusedContentError(text[:80])
+                stack.append((text, below, in_tags or text == "tags"))
+        elif isinstance(value, list):
+            stack.extend((name, below, in_tags) for below in value)
+        elif type(value) in {str, int} and _personal_value(name, str(value), in_tags=in_tags):
+            raise RefusedContentError(name[:80])
+
+
+def _personal_name(name: str) -> bool:
+    words = [word.casefold() for word in _WORD.findall(name)]
+    joined = "".join(words)
+    if joined in _NAMES:
+        return True
+    if "mac" in words or "macs" in words:
+        return all(word in _MAC_WORDS or word in {"mac", "macs"} for word in words)
+    return any(word in {"imei", "imsi", "msisdn", "bssid", "plate"} for word in words)
+
+
+def _personal_value(name: str, text: str, *, in_tags: bool) -> bool:
+    if "".join(_WORD.findall(name)).casefold() in _ENVELOPE:
+        return False
+    if _MAC.search(text) or _FIFTEEN.search(text):
+        return True
+    # An operator's own tags may well name a column "HBG123".
+    return not in_tags and bool(_PLATE.fullmatch(text))

@@ -1,0 +1,41 @@
+"""Helium's HTTP and MQTT integration as recorded in the field: one envelope, uplinks only."""
+
+from ingest.devices import Registry
+from ingest.errors import MalformedPayloadError, Reason
+from ingest.personal import refuse_personal
+from ingest.reading import Decoded
+from ingest.topics import Route
+from ingest.wire.uplink import Uplink, decode_uplink, parse_envelope
+
+__all__ = ["decode"]
+
+
+def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
+    """Read an uplink.
+
+    Raises
+    ------
+    MalformedPayloadError
+        With the reason.
+    RefusedContentError
+        If it holds an identifier of a person.
+    """
+    envelope = parse_envelope(payload)
+    refuse_personal(envelope.fields)
+    dev_eui = envelope.eui("dev_eui")
+    if dev_eui != route.device:
+        raise MalformedPayloadError(
+            f"the topic names device {route.device}, the envelope {dev_eui or 'none'}",
+            reason=Reason.IDENTITY_MISMATCH,
+            device_id=route.device,
+        )
+    uplink = Uplink(
+        dev_eui=dev_eui,
+        device_id="",
+        profile="",
+        port=envelope.integer("port"),
+        frame_counter=envelope.integer("fcnt"),
+        payload=envelope.base64("payload"),
+        network_ms=envelope.integer("reported_at") or None,
+    )
+    return decode_uplink(uplink, registry)
