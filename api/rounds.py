@@ -1,0 +1,124 @@
+"""When rounds are run: a light round every ten minutes, the noon round that settles the night."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+
+from api.clock import Clock
+from api.datadir import read_json, write_json
+
+__all__ = ["Due", "RoundKind", "Rounds", "due_rounds"]
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+NOON_MS = DAY_MS // 2  # UTC, so that no night is ever cut
+
+
+class RoundKind(StrEnum):
+    """Which round."""
+
+    LIGHT = "light"
+    NOON = "noon"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A round and the moment it is for [ms, UTC]."""
+
+    kind: RoundKind
+    at_ms: int
+
+
+def due_rounds(*, last_ms: int, now_ms: int, light_every_ms: int) -> list[Due]:
+    """Rounds to run now, oldest first.
+
+    Every noon since the last round is settled, however long the program was away; of the light
+    rounds only the latest still says anything.
+
+    Parameters
+    ----------
+    last_ms : int
+        The moment of the last round that was run [ms, UTC].
+    now_ms : int
+    light_every_ms : int
+        Event time between light rounds [ms].
+    """
+    first = (last_ms - NOON_MS) // DAY_MS + 1
+    last = (now_ms - NOON_MS) // DAY_MS
+    noons = [Due(RoundKind.NOON, day * DAY_MS + NOON_MS) for day in range(first, last + 1)]
+    light_ms = now_ms // light_every_ms * light_every_ms
+    newest = noons[-1].at_ms if noons else last_ms
+    if light_ms > newest:
+        noons.append(Due(RoundKind.LIGHT, light_ms))
+    return noons
+
+
+class Rounds:
+    """Runs what is due, on the one clock, one round at a time, in a thread of its own.
+
+    Parameters
+    ----------
+    judge : callable
+        Runs one round and writes what it found; called in the worker thread.
+    state_file : Path
+        Where the moment of the last round is kept, so that none is missed or run twice.
+    start_ms : int
+        Rounds before this are not run when there is no state yet [ms, UTC].
+    may_run : callable
+        Whether this process is the one that runs rounds; asked before each.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        judge: Callable[[Due], None],
+        state_file: Path,
+        start_ms: int,
+        light_every_ms: int = 10 * MINUTE_MS,
+        may_run: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._clock = clock
+        self._judge = judge
+        self._state_file = state_file
+        self._light_every_ms = light_every_ms
+        self._may_run = may_run
+        self._log = structlog.get_logger("rounds")
+        kept = read_json(state_file)
+        self.last_ms: int = kept["last_ms"] if kept else start_ms
+
+    async def run(self) -> None:
+        """Run rounds for ever, as the clock makes them due."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="rounds") as worker:
+            while True:
+                if self._may_run():
+                    await loop.run_in_executor(worker, self.catch_up, self.due())
+                await self._clock.sleep_until(
+                    (self._clock.now_ms() // self._light_every_ms + 1) * self._light_every_ms
+                )
+
+    def due(self) -> list[Due]:
+        """What should run now."""
+        return due_rounds(
+            last_ms=self.last_ms,
+            now_ms=self._clock.now_ms(),
+            light_every_ms=self._light_every_ms,
+        )
+
+    def catch_up(self, rounds: Iterable[Due]) -> None:
+        """Run these; a round that fails is told and tried again with the next."""
+        for one in rounds:
+            try:
+                self._judge(one)
+            except Exception:
+                # The last good result stays; the next round tries again.
+                self._log.exception("round failed", kind=one.kind, at_ms=one.at_ms)
+                return
+            self.last_ms = one.at_ms
+            write_json(self._state_file, {"last_ms": one.at_ms})
