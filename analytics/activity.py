@@ -1,0 +1,480 @@
+"""When places stand empty: hour-of-week cells with a calibrated probability of low activity.
+
+Counts of people are not Poisson: weather, terms and fashions move a cell's mean from one eight
+weeks to the next. A Poisson model of them covers a quarter of what it says it covers; here the
+hours are negative binomial and the mean itself drifts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betainc, gammainc, ndtri
+
+from analytics.errors import BadArgumentError, ShapeMismatchError
+
+__all__ = [
+    "HOURS_OF_WEEK",
+    "Comparison",
+    "LowActivity",
+    "State",
+    "compare",
+    "dark_and_empty",
+    "exceptional_low",
+    "fold_into_weeks",
+    "hour_probability",
+    "low_activity",
+]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+HOURS_OF_WEEK = 168
+WINDOW_DAYS = 56
+FUTURE_WEEKS = 8
+DRIFT = 0.25  # sd of the mean between successive eight weeks, as a share of it
+PRIOR_WEEKS = 8.0  # weight of the site's dispersion in each cell's
+DEFAULT_DISPERSION = 0.3
+MAX_DISPERSION = 4.0
+MIN_WEEKS = 4
+MIN_PRESENT = 0.60
+ABSOLUTE_THRESHOLD = 20.0  # people per hour
+RELATIVE_THRESHOLD = 0.10  # of the 90th percentile of the site's hours
+PERSISTENT_P = 0.9
+PERSISTENT_FITS = 4
+PERSISTENT_MIN = 3
+EXCEPTIONAL = 0.025
+DARK_AND_EMPTY_P = 0.9
+
+
+class State(IntEnum):
+    """What is known of a cell; small enough for an int8 array."""
+
+    INSUFFICIENT = 0
+    BUSY = 1
+    UNCLEAR = 2
+    PROBABLE = 3
+    CERTAIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LowActivity:
+    """Hour-of-week cells of every site; row 0 is Monday 00-01.
+
+    Attributes
+    ----------
+    expected : float64 (168, n_sites)
+        People an hour; NaN where nothing was counted.
+    p_low : float64 (168, n_sites)
+        Probability that the mean of the coming eight weeks is below the threshold; NaN with fewer
+        than four weeks.
+    state : int8 (168, n_sites)
+        `State` values.
+    persistent : bool (168, n_sites)
+        P >= 0.9 in at least three of the last four fits, each on eight weeks of its own.
+    n_fits : int
+        How many such fits the history allows, 1..4. With fewer than three nothing is persistent.
+    threshold : float64 (n_sites,)
+        People an hour below which activity is low.
+    n_weeks : int64 (168, n_sites)
+        Weeks present in the cell.
+    share_present : float64 (n_sites,)
+        Of the hours in the window, 0..1.
+    mean_variance : float64 (168, n_sites)
+        Of the mean of the coming eight weeks.
+    hour_variance : float64 (168, n_sites)
+        Of one coming hour.
+    """
+
+    expected: Floats
+    p_low: Floats
+    state: npt.NDArray[np.int8]
+    persistent: Bools
+    n_fits: int
+    threshold: Floats
+    n_weeks: npt.NDArray[np.int64]
+    share_present: Floats
+    mean_variance: Floats
+    hour_variance: Floats
+
+
+def low_activity(
+    counts: npt.ArrayLike,
+    *,
+    day_class: npt.ArrayLike | None = None,
+    first_weekday: int = 0,
+    threshold: npt.ArrayLike | None = None,
+    absolute: float = ABSOLUTE_THRESHOLD,
+    relative: float = RELATIVE_THRESHOLD,
+    window_days: int = WINDOW_DAYS,
+    sensor_ok: npt.ArrayLike | None = None,
+) -> LowActivity:
+    """Judge every hour of the week at every site from the last eight weeks.
+
+    Parameters
+    ----------
+    counts : float (n_days, 24, n_sites) or (n_days * 24, n_sites)
+        People per local clock hour; NaN is missing, 0 is nobody. Only the last `window_days` are
+        fitted; what lies before serves persistence.
+    day_class : int (n_days,) or (n_days, 24), optional
+        Whose habits each date or hour follows, Monday 0 to Sunday 6 (see
+        `analytics.calendar.day_classes`): a holiday trains and is judged as a Sunday.
+    first_weekday : int
+        Weekday of the first date, used where `day_class` is not given.
+    threshold : float or float (n_sites,), optional
+        People an hour; by default the smaller of `absolute` and `relative` times the 90th
+        percentile of the site's hours in the window.
+    window_days : int
+        28 or more.
+    sensor_ok : bool (n_sites,), optional
+        Where false every cell is `INSUFFICIENT`: silence and broken counters are not emptiness.
+
+    Returns
+    -------
+    LowActivity
+        All NaN and `INSUFFICIENT` for a site without data.
+
+    Raises
+    ------
+    ShapeMismatchError, BadArgumentError
+    """
+    hours = checked_hours(counts)
+    classes = checked_classes(day_class, first_weekday, len(hours))
+    if window_days < 28:
+        raise BadArgumentError(f"window_days must be 28 or more, not {window_days}")
+    n_sites = hours.shape[2]
+    window = hours[-window_days:]
+    limit = (
+        default_threshold(window, absolute, relative)
+        if threshold is None
+        else np.broadcast_to(np.asarray(threshold, dtype=np.float64), (n_sites,)).copy()
+    )
+    fit = fit_cells(fold_into_weeks(window, classes[-window_days:]))
+    p_low = probability_below(fit, limit)
+    present = np.isfinite(window).mean(axis=(0, 1)) if window.size else np.zeros(n_sites)
+    ok = np.ones(n_sites, np.bool_) if sensor_ok is None else np.asarray(sensor_ok, np.bool_)
+    if ok.shape != (n_sites,):
+        raise ShapeMismatchError(f"sensor_ok is {ok.shape}, but there are {n_sites} sites")
+    persistent, n_fits = persistence(hours, classes, limit, window_days, p_low)
+    judged = (present >= MIN_PRESENT) & ok
+    return LowActivity(
+        expected=fit.mean,
+        p_low=p_low,
+        state=states(p_low, judged),
+        persistent=persistent & judged,
+        n_fits=n_fits,
+        threshold=limit,
+        n_weeks=fit.n,
+        share_present=np.asarray(present, dtype=np.float64),
+        mean_variance=fit.mean_variance,
+        hour_variance=fit.hour_variance,
+    )
+
+
+def checked_hours(counts: npt.ArrayLike) -> Floats:
+    """`counts` as float64 (n_days, 24, n_sites), or an error."""
+    hours = np.asarray(counts, dtype=np.float64)
+    if hours.ndim == 2 and len(hours) % 24 == 0:
+        hours = hours.reshape(-1, 24, hours.shape[1])
+    if hours.ndim != 3 or hours.shape[1] != 24:
+        raise ShapeMismatchError(f"counts must be (n_days, 24, n_sites), not {hours.shape}")
+    if np.isinf(hours).any() or (hours < 0).any():
+        raise BadArgumentError("counts must be 0 or more, or NaN where missing")
+    return hours
+
+
+def checked_classes(
+    day_class: npt.ArrayLike | None, first_weekday: int, n_days: int
+) -> npt.NDArray[np.int64]:
+    """Classes as int64 (n_days, 24)."""
+    if day_class is None:
+        day_class = (first_weekday + np.arange(n_days)) % 7
+    classes = np.asarray(day_class, dtype=np.int64)
+    if classes.ndim == 1:
+        classes = np.repeat(classes[:, None], 24, axis=1)
+    if classes.shape != (n_days, 24):
+        raise ShapeMismatchError(f"day_class is {classes.shape}, but there are {n_days} days")
+    if classes.size and not (classes.min() >= 0 and classes.max() <= 6):
+        raise BadArgumentError("day_class must be in 0..6, Monday to Sunday")
+    return classes
+
+
+def default_threshold(window: Floats, absolute: float, relative: float) -> Floats:
+    """The smaller of a fixed number and a share of the site's busy hours; NaN without data."""
+    flat = np.sort(window.reshape(-1, window.shape[2]), axis=0)
+    n = np.isfinite(flat).sum(axis=0)
+    place = 0.9 * np.maximum(n - 1, 0)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(n - 1, 0))
+    columns = np.arange(flat.shape[1])
+    if not len(flat):
+        return np.full(flat.shape[1], np.nan)
+    busy = flat[low, columns] * (1 - (place - low)) + flat[high, columns] * (place - low)
+    return np.where(n > 0, np.minimum(absolute, relative * busy), np.nan)
+
+
+def fold_into_weeks(hours: Floats, classes: npt.NDArray[np.int64]) -> Floats:
+    """Hours sorted into cells: (n_weeks, 168, n_sites), NaN where a cell has fewer weeks.
+
+    A week with a holiday gives its hours to another weekday, so cells differ in length.
+    """
+    n_days, _, n_sites = hours.shape
+    rank = np.zeros((n_days, 24), dtype=np.int64)
+    for weekday in range(7):
+        belongs = classes == weekday
+        rank[belongs] = (np.cumsum(belongs, axis=0) - 1)[belongs]
+    n_weeks = int(rank.max()) + 1 if n_days else 0
+    weeks = np.full((n_weeks, HOURS_OF_WEEK, n_sites), np.nan)
+    weeks[rank, classes * 24 + np.arange(24)] = hours
+    return weeks
+
+
+@dataclass(frozen=True, slots=True)
+class CellFit:
+    """Moments of every cell, and what they say of the future."""
+
+    mean: Floats
+    n: npt.NDArray[np.int64]
+    mean_variance: Floats
+    hour_variance: Floats
+    dispersion: Floats
+
+
+def fit_cells(weeks: Floats) -> CellFit:
+    """Negative binomial cells with drift, by moments, one pass over (n_weeks, 168, n_sites).
+
+    One concert must not move a cell, so hours are cut at four robust deviations first. A cell's
+    dispersion leans on its site's, because eight weeks alone cannot tell it.
+    """
+    n = np.isfinite(weeks).sum(axis=0)
+    if not len(weeks):
+        nothing = np.full(weeks.shape[1:], np.nan)
+        return CellFit(nothing, n, nothing, nothing, nothing)
+    middle = sorted_median(weeks)
+    spread = 1.4826 * sorted_median(np.abs(weeks - middle))
+    x = np.minimum(weeks, middle + 4 * np.maximum(spread, np.sqrt(middle + 1)))
+    known = np.maximum(n, 1)
+    filled = np.where(np.isfinite(x), x, 0.0)
+    raw_mean = filled.sum(axis=0) / known
+    mean = np.where(n > 0, raw_mean + 0.05, np.nan)
+    around = np.where(np.isfinite(x), x - raw_mean, 0.0)
+    variance = np.where(n > 1, (around**2).sum(axis=0) / np.maximum(n - 1, 1), np.nan)
+    with np.errstate(invalid="ignore"):
+        cell = np.clip((variance - mean) / mean**2, 0, MAX_DISPERSION)
+        counted = np.isfinite(cell) & (mean > 1)
+    n_counted = counted.sum(axis=0)
+    site = np.where(
+        n_counted > 0,
+        np.where(counted, cell, 0).sum(axis=0) / np.maximum(n_counted, 1),
+        DEFAULT_DISPERSION,
+    )
+    own = np.where(np.isfinite(cell), cell, 0.0)
+    phi = (np.maximum(n - 1, 0) * own + PRIOR_WEEKS * site) / (np.maximum(n, 1) - 1 + PRIOR_WEEKS)
+    one_hour = mean + phi * mean**2
+    drift = (DRIFT * mean) ** 2
+    mean_variance = one_hour * (1 / known + 1 / FUTURE_WEEKS) + drift
+    hour_variance = one_hour + np.where(np.isfinite(variance), variance, 0.0) / known + drift
+    return CellFit(mean, n, mean_variance, hour_variance, phi)
+
+
+def sorted_median(block: Floats) -> Floats:
+    """Median of what is present along the first axis; NaN where nothing is."""
+    ordered = np.sort(block, axis=0)
+    n = np.isfinite(ordered).sum(axis=0)
+    low = np.maximum((n - 1) // 2, 0)[None]
+    high = np.minimum(n // 2, len(block) - 1)[None]
+    both = np.take_along_axis(ordered, low, 0) + np.take_along_axis(ordered, high, 0)
+    return np.where(n > 0, both[0] / 2, np.nan)
+
+
+def probability_below(fit: CellFit, threshold: Floats) -> Floats:
+    """Probability that the mean of the coming eight weeks is below the threshold (Gamma).
+
+    The regularised lower incomplete gamma function itself: the usual cube-root approximation is
+    off by up to 0.016 here.
+    """
+    enough = (fit.n >= MIN_WEEKS) & np.isfinite(threshold)
+    mean = np.where(enough, fit.mean, 1.0)
+    variance = np.where(enough, fit.mean_variance, 1.0)
+    limit = np.where(np.isfinite(threshold), threshold, 0.0)
+    p = gammainc(mean**2 / variance, limit * mean / variance)
+    return np.where(enough, p, np.nan)
+
+
+def states(p_low: Floats, judged: Bools) -> npt.NDArray[np.int8]:
+    """Words for probabilities."""
+    state = np.full(p_low.shape, State.INSUFFICIENT, dtype=np.int8)
+    known = np.isfinite(p_low) & judged
+    edges = np.array([0.025, 0.5, 0.975])
+    words = np.array([State.BUSY, State.UNCLEAR, State.PROBABLE, State.CERTAIN], dtype=np.int8)
+    state[known] = words[np.searchsorted(edges, p_low[known], side="right")]
+    return state
+
+
+def persistence(
+    hours: Floats,
+    classes: npt.NDArray[np.int64],
+    threshold: Floats,
+    window_days: int,
+    latest: Floats,
+) -> tuple[Bools, int]:
+    """Cells that were low in three of the last four windows, each with its own days."""
+    low = [latest >= PERSISTENT_P]
+    for back in range(1, PERSISTENT_FITS):
+        stop = len(hours) - back * window_days
+        if stop < window_days:
+            break
+        part = slice(stop - window_days, stop)
+        fit = fit_cells(fold_into_weeks(hours[part], classes[part]))
+        low.append(probability_below(fit, threshold) >= PERSISTENT_P)
+    return np.sum(low, axis=0) >= PERSISTENT_MIN, len(low)
+
+
+def hour_probability(fit: LowActivity, cell: npt.ArrayLike, count: npt.ArrayLike) -> Floats:
+    """Probability of at most this many people in one coming hour (exact negative binomial).
+
+    Parameters
+    ----------
+    fit : LowActivity
+    cell : int (n,) or (n, n_sites)
+        Hour of the week of each row.
+    count : float (n, n_sites)
+
+    Returns
+    -------
+    float64 (n, n_sites)
+        NaN where the count or the cell is not known.
+    """
+    rows = np.asarray(cell, dtype=np.int64)
+    counted = np.asarray(count, dtype=np.float64)
+    mean, variance = fit.expected[rows], fit.hour_variance[rows]
+    known = np.isfinite(mean) & np.isfinite(counted) & (fit.n_weeks[rows] >= MIN_WEEKS)
+    mean = np.where(known, mean, 1.0)
+    shape = mean**2 / np.maximum(np.where(known, variance, 2.0) - mean, 1e-9)
+    k = np.where(known, np.floor(counted), 0.0)
+    return np.where(known, betainc(shape, k + 1, shape / (shape + mean)), np.nan)
+
+
+def exceptional_low(fit: LowActivity, cell: npt.ArrayLike, count: npt.ArrayLike) -> Bools:
+    """Hours with fewer people than one such hour in forty has, at a place that is not empty.
+
+    Same arguments as `hour_probability`. False where anything is missing.
+    """
+    rows = np.asarray(cell, dtype=np.int64)
+    rare = hour_probability(fit, rows, count) < EXCEPTIONAL
+    return rare & (fit.p_low[rows] < 0.5)
+
+
+def dark_and_empty(p_low: Floats, classes: npt.ArrayLike, dark: npt.ArrayLike) -> Bools:
+    """Date-hours in which the sun is down and the place is low.
+
+    Parameters
+    ----------
+    p_low : float64 (168, n_sites)
+    classes : int (n_days, 24)
+        As `day_class` of `low_activity`.
+    dark : bool (n_days, 24) or (n_days, 24, n_sites)
+        Sun below -6 degrees at the hour's midpoint.
+
+    Returns
+    -------
+    bool (n_days, 24, n_sites)
+        Where P_low >= 0.9. A cell without enough data is never "empty".
+    """
+    cells = np.asarray(classes, dtype=np.int64) * 24 + np.arange(24)
+    night = np.asarray(dark, dtype=np.bool_)
+    if night.ndim == 2:
+        night = night[:, :, None]
+    if night.shape[:2] != cells.shape:
+        raise ShapeMismatchError(f"dark is {night.shape}, but there are {cells.shape[0]} days")
+    return np.asarray((p_low[cells] >= DARK_AND_EMPTY_P) & night)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two periods, cell by cell.
+
+    Attributes
+    ----------
+    ratio, low, high : float64 (168, n_sites)
+        Second over first, and its 95 % interval; drift between periods is part of it, so that
+        "changed" means more than fashions change by themselves.
+    changed : bool (168, n_sites)
+        Whether 1 lies outside the interval. One cell in twenty does by chance.
+    became_low, ceased_low : bool (168, n_sites)
+        P_low crossed 0.5 the one way or the other, both periods known.
+    expected_by_chance : float64 (n_sites,)
+        How many cells of each site would be `changed` if nothing had.
+    """
+
+    ratio: Floats
+    low: Floats
+    high: Floats
+    changed: Bools
+    became_low: Bools
+    ceased_low: Bools
+    expected_by_chance: Floats
+
+
+def compare(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    *,
+    options: Mapping[str, npt.ArrayLike] | None = None,
+    alpha: float = 0.05,
+) -> Comparison:
+    """Compare two periods of the same sites, all their days used.
+
+    Parameters
+    ----------
+    before, after : float (n_days, 24, n_sites)
+    options : mapping, optional
+        `before_class` and `after_class`: day classes as in `low_activity`; `threshold` (n_sites,).
+    alpha : float
+
+    Returns
+    -------
+    Comparison
+        NaN and false where either period has fewer than four weeks in the cell.
+    """
+    given = options or {}
+    one, two = checked_hours(before), checked_hours(after)
+    if one.shape[2] != two.shape[2]:
+        raise ShapeMismatchError(f"{one.shape[2]} sites before, {two.shape[2]} after")
+    limit = given.get("threshold")
+    threshold = (
+        default_threshold(one, ABSOLUTE_THRESHOLD, RELATIVE_THRESHOLD)
+        if limit is None
+        else np.broadcast_to(np.asarray(limit, dtype=np.float64), (one.shape[2],))
+    )
+    classes = [
+        checked_classes(given.get(name), 0, len(block))
+        for name, block in (("before_class", one), ("after_class", two))
+    ]
+    a, b = (
+        fit_cells(fold_into_weeks(block, c)) for block, c in zip((one, two), classes, strict=True)
+    )
+    enough = (a.n >= MIN_WEEKS) & (b.n >= MIN_WEEKS)
+    log_ratio = np.log(np.where(enough, b.mean, 1.0)) - np.log(np.where(enough, a.mean, 1.0))
+    # Relative sampling variances of both means, and the drift between two periods once.
+    spread = np.sqrt(np.where(enough, relative_variance(a) + relative_variance(b), 0.0) + DRIFT**2)
+    reach = float(ndtri(1 - alpha / 2)) * spread
+    p_one, p_two = probability_below(a, threshold), probability_below(b, threshold)
+    return Comparison(
+        ratio=np.where(enough, np.exp(log_ratio), np.nan),
+        low=np.where(enough, np.exp(log_ratio - reach), np.nan),
+        high=np.where(enough, np.exp(log_ratio + reach), np.nan),
+        changed=enough & (np.abs(log_ratio) > reach),
+        became_low=enough & (p_one < 0.5) & (p_two >= 0.5),
+        ceased_low=enough & (p_one >= 0.5) & (p_two < 0.5),
+        expected_by_chance=np.asarray(alpha * enough.sum(axis=0), dtype=np.float64),
+    )
+
+
+def relative_variance(fit: CellFit) -> Floats:
+    """Sampling variance of each mean over its square."""
+    mean = np.where(np.isfinite(fit.mean), fit.mean, 1.0)
+    phi = np.where(np.isfinite(fit.dispersion), fit.dispersion, 0.0)
+    return np.asarray((1 / mean + phi) / np.maximum(fit.n, 1))
