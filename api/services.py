@@ -1,0 +1,100 @@
+"""What the routes use; `api.bootstrap` puts it together, nothing here opens anything."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends, Request
+
+from api.clock import Clock
+from api.i18n import Words
+from api.ledger import Ledger
+from api.settings import Settings
+from ingest.stores import SeriesStore
+
+__all__ = ["Health", "ServiceDep", "Services", "services_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How one part of the program is.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether it does what it should.
+    detail : str
+        What is wrong, and since when; may be empty.
+    needed : bool
+        Whether nothing can be answered without it (`/readyz` says 503 then).
+    """
+
+    ok: bool
+    detail: str = ""
+    needed: bool = False
+
+
+@dataclass
+class Services:
+    """Everything a route may use.
+
+    Attributes
+    ----------
+    settings : Settings
+    clock : Clock
+        The one clock; sessions and locks count by it too, so that tests can move it.
+    ledger : Ledger
+    store : SeriesStore
+        Readings.
+    counters : callable
+        The balance of ingest: `received, stored, in_journal, duplicate, quarantined, refused` and
+        whatever else is counted; a value may be a mapping from reason to number.
+    health : callable
+        Name of each part and how it is.
+    picture : callable or None
+        Work order id and language to an SVG that shows in five seconds why we believe so; None
+        where nothing is known to draw.
+    send : callable or None
+        Hands one message (topic, bytes) to the collector, for what comes by HTTP (TALQ); returns
+        once it is durable. None where no collector runs in this process.
+    demo_token : str
+        Opens every role on loopback while the demo runs; empty otherwise.
+    secret : bytes
+        Signs cursors. Replicas behind one address must share it.
+    """
+
+    settings: Settings
+    clock: Clock
+    ledger: Ledger
+    store: SeriesStore
+    counters: Callable[[], Mapping[str, object]] = dict
+    health: Callable[[], Mapping[str, Health]] = dict
+    picture: Callable[[int, str], str | None] | None = None
+    send: Callable[[str, bytes], None] | None = None
+    demo_token: str = ""
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    # Requests a minute for one principal on one route; sign-ins are limited far lower.
+    requests_per_minute: int = 1200
+    streams_per_principal: int = 8
+    max_streams: int = 200
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The city's local time."""
+        return ZoneInfo(self.settings.timezone)
+
+    def words(self, language: str) -> Words:
+        """Texts, times and numbers in a language, in local time."""
+        return Words(language, self.zone)
+
+
+def services_of(request: Request) -> Services:
+    """The services of the app that answers."""
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+ServiceDep = Annotated[Services, Depends(services_of)]
