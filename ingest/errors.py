@@ -7,7 +7,9 @@ IngestError
 ├── JournalError              the journal cannot be opened, read or written
 │   └── JournalFullError      the journal has reached its quota; nothing is acknowledged
 ├── StoreError                the store did not take or give readings
-│   └── RefusedLinesError     the store took the batch but for some lines
+│   ├── RefusedLinesError     the store took the batch but for some lines
+│   ├── StoreAwayError        the store cannot be reached or is overloaded; it is tried again
+│   └── StoreDeniedError      the store does not know us or the database: settings are wrong
 ├── SettingsError             a setting cannot be used
 └── BrokerError               no broker could be found, started or reached
 """
@@ -24,6 +26,8 @@ __all__ = [
     "RefusedContentError",
     "RefusedLinesError",
     "SettingsError",
+    "StoreAwayError",
+    "StoreDeniedError",
     "StoreError",
     "UnknownCodecError",
 ]
@@ -118,6 +122,24 @@ class RefusedLinesError(StoreError):
     def __init__(self, lines: list[tuple[str, str]]) -> None:
         super().__init__(f"{len(lines)} lines were refused, the first: {lines[0][1]}")
         self.lines = lines
+
+
+class StoreAwayError(StoreError):
+    """The store cannot be reached, is overloaded or broken; the same may be tried again.
+
+    Attributes
+    ----------
+    retry_after_s : float or None
+        How long the store asked to be left alone [s].
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreDeniedError(StoreError):
+    """The store refuses us or does not know the database: someone must change the settings."""
 
 
 class SettingsError(IngestError):

@@ -26,10 +26,12 @@ from typing import Concatenate, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ingest.batch import Batch, Block
+from ingest.batch import BadMessage, Batch, Block
 from ingest.counters import Counters
 from ingest.errors import JournalError, JournalFullError
+from ingest.frames import Frames
 from ingest.reading import Event, Flag
+from ingest.receipts import Receipts, Run, Seen
 from ingest.stores import Columns, StoredEvent
 
 __all__ = ["Journal", "JournalEntry", "JournalReader", "QuarantinedMessage", "check_journal"]
@@ -40,6 +42,17 @@ ROW_BYTES = 29  # int32 device | int64 time | float64 value | int64 received | u
 MERGE_ABOVE = 10_000  # so many entries of one quantity and day make reading slow
 MERGE_READINGS = 50_000  # and this is a blob that is quick to read
 VACUUM_PAGES = 512
+FOLD_MESSAGES = 200_000  # so many numbered messages are logged before they are folded together
+SEEN = np.dtype(
+    [
+        ("device", "<i4"),
+        ("boot", "<i8"),
+        ("first", "<i8"),
+        ("count", "<i4"),
+        ("from_ms", "<i8"),
+        ("to_ms", "<i8"),
+    ]
+)
 
 SCHEMA = """
 CREATE TABLE device(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -49,7 +62,7 @@ CREATE TABLE entry(id INTEGER PRIMARY KEY AUTOINCREMENT, quantity TEXT NOT NULL,
 CREATE INDEX entry_qd ON entry(quantity, day, n);
 CREATE TABLE event(id INTEGER PRIMARY KEY AUTOINCREMENT, device INTEGER NOT NULL,
                    time_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, event TEXT NOT NULL,
-                   active INTEGER, info TEXT);
+                   active INTEGER, info TEXT, flags INTEGER NOT NULL);
 CREATE TABLE quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, received_ms INTEGER NOT NULL,
                         topic TEXT, reason TEXT NOT NULL, detail TEXT NOT NULL,
                         readings INTEGER NOT NULL, payload BLOB NOT NULL);
@@ -276,7 +289,24 @@ class Journal:
             .fetchone()[0]
         )  # fmt: skip
         self._last_id = self._highest("entry")
+        self.frames = Frames(self.db, self.frames_kept)
+        self._load_receipts()
         self._used_bytes = self._measure()
+
+    def _load_receipts(self) -> None:
+        """Which numbers each device has delivered: what was folded, then what was logged since."""
+        self.receipts = Receipts()
+        names = list(self._device)
+        for number, boot, runs in self.db.execute(
+            "SELECT device, boot, runs FROM sequence ORDER BY seen"
+        ):
+            numbers = np.frombuffer(runs, "<i8").reshape(-1, 4).tolist()
+            self.receipts.restore(names[number - 1], boot, [Run(*run) for run in numbers])
+        self._logged = 0
+        for (logged,) in self.db.execute("SELECT b FROM sequence_log ORDER BY id"):
+            for number, boot, first, count, from_ms, to_ms in np.frombuffer(logged, SEEN).tolist():
+                self.receipts.add(Seen(names[number - 1], boot, first, count, from_ms, to_ms))
+                self._logged += 1
 
     def _highest(self, table: str) -> int:
         row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
@@ -343,9 +373,15 @@ class Journal:
     def _commit(self, batch: Batch) -> int:
         if why := self._why_full(batch.nbytes):
             raise JournalFullError(why)
-        with self._transaction() as counts:
-            self._write_batch(batch, counts)
-            self._carry_waiting(counts)
+        logged = self._logged
+        try:
+            with self._transaction() as counts:
+                self._write_batch(batch, counts)
+                self._carry_waiting(counts)
+        except BaseException:
+            self._logged = logged
+            raise
+        self.frames.written()
         self._tidy()
         return self._last_id
 
@@ -394,17 +430,60 @@ class Journal:
             self._write_block(block)
         if batch.events:
             self.db.executemany(
-                "INSERT INTO event(device, time_ms, received_ms, event, active, info)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO event(device, time_ms, received_ms, event, active, info, flags)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [self._event_row(event, received_ms) for event, received_ms in batch.events],
             )
             self._in_journal += len(batch.events)
+        for device_id, time_ms, event in batch.withdrawn_events:
+            gone = self.db.execute(
+                "DELETE FROM event WHERE device = ? AND time_ms = ? AND event = ?",
+                (self._device_number(device_id), time_ms, event),
+            ).rowcount
+            self._in_journal -= gone
+            counts["duplicate"] += gone
         if batch.bad:
             self._write_bad(batch, counts)
+        if batch.sequences:
+            self._log_sequences(batch.sequences)
+        self.frames.write()
+
+    def _log_sequences(self, sequences: list[Seen]) -> None:
+        """Append what was seen; a row a device would dirty a page a device in every commit."""
+        rows = np.array(
+            [
+                (self._device_number(s.device_id), s.boot, s.first, s.count, s.from_ms, s.to_ms)
+                for s in sequences
+            ],
+            SEEN,
+        )
+        self.db.execute("INSERT INTO sequence_log(b) VALUES (?)", (rows.tobytes(),))
+        self._logged += len(sequences)
+
+    def _fold_sequences(self) -> None:
+        """Put what was logged into one row a device and boot."""
+        with self._transaction():
+            now = self.now_ms()
+            self.db.executemany(
+                "DELETE FROM sequence WHERE device = ? AND boot = ?",
+                [(self._device_number(name), boot) for name, boot in self.receipts.dropped],
+            )
+            rows: list[tuple[int, int, int, bytes]] = []
+            for name, boot in self.receipts.changed:
+                delivered = self.receipts.delivered(name, boot)
+                if delivered is not None:
+                    runs = [(r.first, r.last, r.from_ms, r.to_ms) for r in delivered.runs]
+                    blob = np.array(runs, "<i8").tobytes()
+                    rows.append((self._device_number(name), boot, now, blob))
+            self.db.executemany("INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?)", rows)
+            self.db.execute("DELETE FROM sequence_log")
+        self._logged = 0
+        self.receipts.changed.clear()
+        self.receipts.dropped.clear()
 
     def _event_row(
         self, event: Event, received_ms: int
-    ) -> tuple[int, int, int, str, int | None, str]:
+    ) -> tuple[int, int, int, str, int | None, str, int]:
         return (
             self._device_number(event.device_id),
             event.time_ms,
@@ -412,6 +491,7 @@ class Journal:
             event.event,
             None if event.active is None else int(event.active),
             event.info,
+            event.flags,
         )
 
     def _device_number(self, name: str) -> int:
@@ -475,6 +555,7 @@ class Journal:
         stored: int,
         duplicate: int,
         quarantined: int = 0,
+        bad: Sequence[BadMessage] = (),
         dirty: bool = True,
     ) -> Future[None]:
         """The store has every entry up to and with `upto_id`: they may go.
@@ -483,6 +564,8 @@ class Journal:
         ----------
         stored, duplicate, quarantined : int
             What became of their readings; the sum is what the entries held.
+        bad : sequence of BadMessage
+            What the store refused, for the quarantine in the same commit; `quarantined` counts it.
         dirty : bool
             Whether their days are to be evaluated again.
 
@@ -501,6 +584,7 @@ class Journal:
             )
             if dirty:
                 self._mark_dirty(days)
+            became.update(self._keep_refused(bad))
             return became
 
         return self._later(work)
@@ -531,7 +615,14 @@ class Journal:
         return self._later(work)
 
     def drop_events(
-        self, upto_id: int, *, stored: int, duplicate: int, day: int | None = None
+        self,
+        upto_id: int,
+        *,
+        stored: int,
+        duplicate: int,
+        quarantined: int = 0,
+        bad: Sequence[BadMessage] = (),
+        day: int | None = None,
     ) -> Future[None]:
         """The store has the fault reports up to `upto_id` (of one UTC day): they may go."""
 
@@ -542,12 +633,21 @@ class Journal:
                 args += [day * 86_400_000, (day + 1) * 86_400_000]
             count = f"SELECT count(*) FROM event WHERE {where}"  # noqa: S608 - fixed text
             gone = int(self.db.execute(count, args).fetchone()[0])
-            became = _became(gone, stored, duplicate, 0)
+            became = _became(gone, stored, duplicate, quarantined)
             self.db.execute(f"DELETE FROM event WHERE {where}", args)  # noqa: S608 - fixed text
             self._in_journal -= gone
+            became.update(self._keep_refused(bad))
             return became
 
         return self._later(work)
+
+    def _keep_refused(self, bad: Sequence[BadMessage]) -> Counter[str]:
+        """Put what a store refused into the quarantine; nothing of it is counted as received."""
+        counts = Counter[str]()
+        if bad:
+            self._write_bad(Batch(bad=list(bad)), counts)
+            counts.update(f"rejected.{message.reason}" for message in bad)
+        return counts
 
     def mark_dirty(self, days: Sequence[tuple[str, int]]) -> Future[None]:
         """These (quantity, day) are to be evaluated again."""
@@ -643,6 +743,8 @@ class Journal:
             for (quantity, day), entries in list(self._entries.items()):
                 if entries > MERGE_ABOVE:
                     self._merge(quantity, day)
+            if self._logged >= FOLD_MESSAGES:
+                self._fold_sequences()
             free = int(self.db.execute("PRAGMA freelist_count").fetchone()[0])
             if free > 4 * VACUUM_PAGES:
                 self.db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
@@ -704,7 +806,8 @@ class Journal:
 
     def _close(self) -> None:
         self._flush()
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, JournalError):
+            self._fold_sequences()
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.db.close()
 
@@ -720,11 +823,11 @@ def _became(gone: int, stored: int, duplicate: int, quarantined: int) -> Counter
         raise ValueError(
             f"{gone} readings leave the journal, but {gone + surplus} are accounted for"
         )
-    keep = min(stored, surplus)
+    keep = max(0, min(stored, surplus))
     return Counter(
         stored=stored - keep,
-        duplicate=duplicate - min(duplicate, surplus - keep),
-        quarantined=quarantined - max(0, surplus - keep - duplicate),
+        duplicate=duplicate - max(0, min(duplicate, surplus - keep)),
+        quarantined=quarantined - max(0, surplus - keep - max(0, duplicate)),
     )
 
 
@@ -967,7 +1070,7 @@ class JournalReader:
     ) -> list[tuple[int, StoredEvent]]:
         """Fault reports in the order they came, each with its id."""
         rows = self._ask(
-            "SELECT e.id, d.name, e.time_ms, e.received_ms, e.event, e.active, e.info"
+            "SELECT e.id, d.name, e.time_ms, e.received_ms, e.event, e.active, e.info, e.flags"
             " FROM event e JOIN device d ON d.id = e.device"
             " WHERE e.id > ? AND e.id <= ? AND e.time_ms >= ? AND e.time_ms < ?"
             " ORDER BY e.id LIMIT ?",
@@ -987,9 +1090,10 @@ class JournalReader:
                     str(event),
                     None if active is None else bool(active),
                     str(info or ""),
+                    int(str(flags)),
                 ),
             )
-            for number, name, time_ms, received_ms, event, active, info in rows
+            for number, name, time_ms, received_ms, event, active, info, flags in rows
         ]
 
     def event_days(self) -> list[int]:

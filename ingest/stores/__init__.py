@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ingest.reading import Quantity
 
-__all__ = ["Columns", "SeriesStore", "StoredEvent"]
+__all__ = ["Added", "Columns", "CountingStore", "SeriesStore", "StoredEvent"]
 
 
 @dataclass(slots=True)
@@ -57,6 +57,25 @@ class StoredEvent:
     flags: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of readings or fault reports that were given to a store.
+
+    Attributes
+    ----------
+    stored : int
+        How many more the store holds than before.
+    duplicate : int
+        How many were there already or came twice in the same batch; a newer value replaced the old.
+    refused : tuple of (str, str)
+        Lines that the store would not take, each with what it said. They are in neither count.
+    """
+
+    stored: int = 0
+    duplicate: int = 0
+    refused: tuple[tuple[str, str], ...] = ()
+
+
 class SeriesStore(Protocol):
     """A place for readings and fault reports.
 
@@ -85,4 +104,16 @@ class SeriesStore(Protocol):
 
     def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
         """Fault reports with `start_ms <= time_ms < stop_ms`, by time."""
+        ...
+
+
+class CountingStore(SeriesStore, Protocol):
+    """A store that says what became of what it was given, so that the balance can be kept."""
+
+    def put(self, quantity: Quantity, columns: Columns) -> Added:
+        """The same as `add`; lines that are refused are returned, not raised."""
+        ...
+
+    def put_events(self, events: Sequence[StoredEvent]) -> Added:
+        """The same as `add_events`."""
         ...

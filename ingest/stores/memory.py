@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from ingest.reading import Quantity
-from ingest.stores import Columns, StoredEvent
+from ingest.stores import Added, Columns, StoredEvent
 from ingest.stores.event_rows import in_event_order, keep_event
 from ingest.stores.merging import (
     at_kept_precision,
@@ -14,6 +14,7 @@ from ingest.stores.merging import (
     merge,
     select,
     standing,
+    withdrawals,
 )
 
 __all__ = ["MemoryStore"]
@@ -29,10 +30,17 @@ class MemoryStore:
 
     def add(self, quantity: Quantity, columns: Columns) -> None:
         """Keep readings."""
+        self.put(quantity, columns)
+
+    def put(self, quantity: Quantity, columns: Columns) -> Added:
+        """Keep readings and say what became of them."""
         new = at_kept_precision(quantity, columns)
         with self._lock:
             kept = self._readings.get(quantity, empty())
-            self._readings[quantity] = standing(merge(concatenate([kept, new])))
+            merged = standing(merge(concatenate([kept, new])))
+            self._readings[quantity] = merged
+        stored = len(merged) - len(kept)
+        return Added(stored, len(new) - withdrawals(new) - stored)
 
     def columns(
         self,
@@ -52,9 +60,16 @@ class MemoryStore:
 
     def add_events(self, events: Sequence[StoredEvent]) -> None:
         """Keep fault reports."""
+        self.put_events(events)
+
+    def put_events(self, events: Sequence[StoredEvent]) -> Added:
+        """Keep fault reports and say what became of them."""
         with self._lock:
+            before = len(self._events)
             for event in events:
                 keep_event(self._events, event)
+            stored = len(self._events) - before
+        return Added(stored, len(events) - stored)
 
     def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
         """Fault reports with `start_ms <= time_ms < stop_ms`, by time, device and name."""

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from ingest.errors import StoreError
 from ingest.reading import QUANTITIES, Quantity
-from ingest.stores import Columns, StoredEvent
+from ingest.stores import Added, Columns, StoredEvent
 from ingest.stores.event_rows import merge_events
 from ingest.stores.merging import (
     DAY_MS,
@@ -54,17 +54,16 @@ class Tail(Protocol):
 
     def tail(
         self,
-        quantity: Quantity,
+        quantity: str,
         start_ms: int,
         stop_ms: int,
         devices: Sequence[str] | None = None,
-        upto_id: int | None = None,
     ) -> Columns:
         """Readings in the order they came."""
         ...
 
-    def events(self, start_ms: int, stop_ms: int) -> list[StoredEvent]:
-        """Fault reports in the order they came."""
+    def events(self, *, start_ms: int, stop_ms: int) -> list[tuple[int, StoredEvent]]:
+        """Fault reports in the order they came, each with its number."""
         ...
 
 
@@ -127,9 +126,18 @@ class ParquetStore:
 
     def add(self, quantity: Quantity, columns: Columns) -> None:
         """Merge readings into the archive itself; on return they are on the disk."""
+        self.put(quantity, columns)
+
+    def put(self, quantity: Quantity, columns: Columns) -> Added:
+        """The same, saying what became of them."""
+        stored = duplicate = 0
         for day, new in days_of(columns) if len(columns) else []:
             with self.writing():
-                self.prepare(quantity, day, new).publish()
+                prepared = self.prepare(quantity, day, new)
+                prepared.publish()
+            stored += prepared.stored
+            duplicate += prepared.duplicate
+        return Added(stored, duplicate)
 
     def columns(
         self,
@@ -208,15 +216,26 @@ class ParquetStore:
 
     def add_events(self, events: Sequence[StoredEvent]) -> None:
         """Merge fault reports into the archive itself."""
+        self.put_events(events)
+
+    def put_events(self, events: Sequence[StoredEvent]) -> Added:
+        """The same, saying what became of them."""
+        stored = duplicate = 0
         for day in sorted({event.time_ms // DAY_MS for event in events}):
+            of_day = [event for event in events if event.time_ms // DAY_MS == day]
             with self.writing():
-                self.prepare_events(
-                    day, [event for event in events if event.time_ms // DAY_MS == day]
-                ).publish()
+                prepared = self.prepare_events(day, of_day)
+                prepared.publish()
+            stored += prepared.stored
+            duplicate += prepared.duplicate
+        return Added(stored, duplicate)
 
     def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
         """Fault reports with `start_ms <= time_ms < stop_ms`, by time, device and name."""
-        tail = [] if self.tail is None else self.tail.events(start_ms, stop_ms)
+        tail: list[StoredEvent] = []
+        if self.tail is not None:
+            numbered = self.tail.events(start_ms=start_ms, stop_ms=stop_ms)
+            tail = [event for _, event in numbered]
         archive = [
             event
             for day in self.event_days()
