@@ -3,11 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-from analytics.sun import sun_elevation
+from analytics.sun import CIVIL_DARK_DEG, sun_elevation
 
 __all__ = ["CIVIL_DARK_DEG", "dark_at_midpoint", "light_and_dark"]
 
-CIVIL_DARK_DEG = -6.0
 STEP_S = 600  # the sun moves at most 2.5 degrees in ten minutes; ends of the hour are included
 
 
@@ -27,7 +26,9 @@ def dark_at_midpoint(
     -------
     bool, same shape
     """
-    return np.asarray(sun_elevation(hour_start_s + 1800.0, lat, lon) < CIVIL_DARK_DEG)
+    return np.asarray(
+        sun_elevation(hour_start_s.astype(np.float64) + 1800, lat, lon) < CIVIL_DARK_DEG
+    )
 
 
 def light_and_dark(
@@ -38,7 +39,7 @@ def light_and_dark(
     What is neither (twilight) belongs to neither.
     """
     steps = np.arange(0.0, 3600.0 + 1, STEP_S)
-    elevation = sun_elevation(hour_start_s[..., None] + steps, lat, lon)
+    elevation = sun_elevation(hour_start_s.astype(np.float64)[..., None] + steps, lat, lon)
     return (
         np.asarray((elevation > 0).all(axis=-1)),
         np.asarray((elevation < CIVIL_DARK_DEG).all(axis=-1)),
