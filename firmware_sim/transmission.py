@@ -1,0 +1,252 @@
+"""How measured values reach us: lost, late, twice, out of order, with a wrong clock."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim.city import Feeder
+from firmware_sim.faults import OPEN_MS, Fault
+from firmware_sim.light import Measured
+from firmware_sim.nuisances import DeviceQuirks, spans_between
+from firmware_sim.scenario import Scenario
+from firmware_sim.sky import SkyTable
+from firmware_sim.streams import generator
+
+__all__ = ["EventRow", "Rows", "fault_reports", "transmit"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+LOST_HOURS, OUTAGE_HOURS, LATE_HOURS, UNSET_HOURS = (1.0, 9.0), (1.0, 18.0), (3.0, 30.0), (1.0, 6.0)
+REPORTED = {
+    "lamp_failure": "lamp_failure",
+    "dimming_failure": "lamp_power_too_low",
+    "cycling_failure": "cycling_failure",
+    "lamp_unexpected_on": "lamp_unexpected_on",
+    "switching_error": "switching_error_off",
+    "dark_feeder": "supply_loss",
+}
+
+
+@dataclass
+class Rows:
+    """Readings as they were received, in the order of `received_ms`; equally long columns.
+
+    Attributes
+    ----------
+    device : int32
+        Place of the device along its feeder.
+    time_ms : int64
+        By the device's clock.
+    true_ms : int64
+        When it was measured; no file shows it.
+    received_ms : int64
+    lux, power_w, status, dimming_pct : float64
+        NaN where not sent; -1 and 65535 lux are sentinels.
+    """
+
+    device: NDArray[np.int32]
+    time_ms: Ints
+    true_ms: Ints
+    received_ms: Ints
+    lux: Floats
+    power_w: Floats
+    status: Floats
+    dimming_pct: Floats
+
+    def taken(self, chosen: Ints | Bools) -> "Rows":
+        """Some of the rows."""
+        return Rows(*(column[chosen] for column in self.columns()))
+
+    def columns(self) -> list[NDArray[np.generic]]:
+        """All columns, in the order of the attributes."""
+        return [
+            self.device, self.time_ms, self.true_ms, self.received_ms, self.lux, self.power_w,
+            self.status, self.dimming_pct,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One fault report of a device."""
+
+    device_id: str
+    time_ms: int
+    received_ms: int
+    event: str
+    active: bool
+    info: str
+
+
+def transmit(
+    scenario: Scenario,
+    feeder: Feeder,
+    measured: Measured,
+    quirks: tuple[DeviceQuirks, ...],
+    table: SkyTable,
+) -> Rows:
+    """Carry what was measured to us.
+
+    Parameters
+    ----------
+    measured : Measured
+    quirks : tuple of DeviceQuirks
+        One per luminaire.
+    table : SkyTable
+        Of the same days.
+    """
+    plan = scenario.nuisances
+    true_ms = measured.true_ms
+    kept = measured.alive & (measured.draws[0] >= plan.loss)
+    kept &= np.isfinite(measured.lux) | np.isfinite(measured.power_w) | np.isfinite(measured.status)
+    delay = 800 + np.floor(-2500 * np.log(np.maximum(1 - measured.draws[1], 1e-9)))
+    u = measured.draws[3]
+    swapped = u < plan.out_of_order
+    delay = np.where(
+        swapped, delay + np.floor(u / max(plan.out_of_order, 1e-12) * 25 * MINUTE_MS), delay
+    )
+    received = true_ms + delay.astype(np.int64)
+    hold(scenario, feeder, table, true_ms, received, kept)
+    lux = with_sentinels(measured, plan.sentinels)
+    clock = device_clock(scenario, feeder, quirks, table, true_ms)
+    row, at = np.nonzero(kept)
+    rows = Rows(
+        row.astype(np.int32), clock[row, at], true_ms[row, at], received[row, at], lux[row, at],
+        measured.power_w[row, at], measured.status[row, at], measured.dimming_pct[row, at],
+    )  # fmt: skip
+    return in_order(twice(rows, measured.draws[2][row, at], plan.duplicates))
+
+
+def hold(
+    scenario: Scenario,
+    feeder: Feeder,
+    table: SkyTable,
+    true_ms: Ints,
+    received: Ints,
+    kept: Bools,
+) -> None:
+    """Bursts of loss, gateway outages and store-and-forward; changes `received` and `kept`."""
+    plan, seed = scenario.nuisances, scenario.seed
+    begin, end = table.start_ms, table.stop_ms
+    for span in spans_between(
+        seed, "outage", feeder.gateway, plan.gateway_outages_per_month, OUTAGE_HOURS, begin, end
+    ):
+        out = (true_ms >= span.start_ms) & (true_ms < span.stop_ms)
+        # Whether a gateway keeps what it could not send is the gateway's, not the moment's.
+        if generator(seed, "keeps", feeder.gateway).random() < plan.gateway_keeps:
+            np.copyto(
+                received, np.maximum(received, span.stop_ms + (received - true_ms)), where=out
+            )
+        else:
+            kept &= ~out
+    for row, device in enumerate(feeder.device_ids):
+        time_ms = true_ms[row]
+        for span in spans_between(
+            seed, "burst", device, plan.bursts_per_month, LOST_HOURS, begin, end
+        ):
+            kept[row] &= ~((time_ms >= span.start_ms) & (time_ms < span.stop_ms))
+        for span in spans_between(
+            seed, "late", device, plan.late_per_month, LATE_HOURS, begin, end
+        ):
+            held = (time_ms >= span.start_ms) & (time_ms < span.stop_ms)
+            released = span.stop_ms + (received[row] - time_ms)
+            received[row] = np.where(held, np.maximum(received[row], released), received[row])
+
+
+def with_sentinels(measured: Measured, share: float) -> Floats:
+    """Now and then a sensor says that it does not know: -1 or 65535 lux."""
+    u = measured.draws[2]
+    # The upper end of the draw, so that duplicates (its lower end) are others.
+    chosen = (u > 1 - share) & np.isfinite(measured.lux)
+    value = np.where(u > 1 - share / 2, -1.0, 65535.0)
+    return np.where(chosen, value, measured.lux)
+
+
+def device_clock(
+    scenario: Scenario,
+    feeder: Feeder,
+    quirks: tuple[DeviceQuirks, ...],
+    table: SkyTable,
+    true_ms: Ints,
+) -> Ints:
+    """What the devices' own clocks say [ms]."""
+    clock = true_ms.copy()
+    per_month = scenario.nuisances.unset_clock_per_month
+    for row, (device, quirk) in enumerate(zip(feeder.device_ids, quirks, strict=True)):
+        clock[row] += round(quirk.skew_ms)
+        if quirk.local_clock:
+            at = (true_ms[row] - int(table.time_ms[0])) // MINUTE_MS
+            clock[row] += table.offset_ms[at]
+        for span in spans_between(
+            scenario.seed, "unset", device, per_month, UNSET_HOURS, table.start_ms, table.stop_ms
+        ):
+            # Restarted without the time: counts from 1970 until it is set.
+            unset = (true_ms[row] >= span.start_ms) & (true_ms[row] < span.stop_ms)
+            clock[row] = np.where(unset, true_ms[row] - span.start_ms, clock[row])
+    return clock
+
+
+def twice(rows: Rows, u: Floats, share: float) -> Rows:
+    """Some rows come a second time, a little later."""
+    again = np.flatnonzero(u < share)
+    if not len(again):
+        return rows
+    copies = rows.taken(again)
+    copies.received_ms = copies.received_ms + 5_000 + (u[again] / share * 600_000).astype(np.int64)
+    return Rows(
+        *(np.concatenate([a, b]) for a, b in zip(rows.columns(), copies.columns(), strict=True))  # type: ignore[arg-type] # columns() gives them in the order of the attributes
+    )
+
+
+def in_order(rows: Rows) -> Rows:
+    """Rows by the time they were received; ties by device and time."""
+    return rows.taken(np.lexsort((rows.time_ms, rows.device, rows.received_ms)))
+
+
+def fault_reports(
+    scenario: Scenario, feeder: Feeder, faults: list[Fault], start_ms: int, stop_ms: int
+) -> list[EventRow]:
+    """Device events measured in `[start_ms, stop_ms)`: true ones, missed ones, false ones."""
+    if not feeder.has_events:
+        return []
+    rows: list[EventRow] = []
+    for fault in faults:
+        rows += reports_of(scenario, feeder, fault)
+    per_month = scenario.nuisances.event_false_per_month
+    for lamp, device in enumerate(feeder.device_ids):
+        if not feeder.has_device[lamp]:
+            continue
+        for span in spans_between(
+            scenario.seed, "false event", device, per_month, (0.1, 0.6), start_ms, stop_ms
+        ):
+            rows.append(event(device, span.start_ms, "lamp_failure", "DALI 0x04", active=True))
+            rows.append(event(device, span.stop_ms, "lamp_failure", "", active=False))
+    inside = [row for row in rows if start_ms <= row.time_ms < stop_ms]
+    return sorted(inside, key=lambda row: (row.time_ms, row.device_id, row.event, row.active))
+
+
+def event(device: str, time_ms: int, name: str, info: str, *, active: bool) -> EventRow:
+    """A fault report that arrives two seconds later."""
+    return EventRow(device, time_ms, time_ms + 2_000, name, active, info)
+
+
+def reports_of(scenario: Scenario, feeder: Feeder, fault: Fault) -> list[EventRow]:
+    """What the devices themselves say of one fault."""
+    name = REPORTED.get(fault.effect)
+    if name is None:
+        return []
+    rows = []
+    for lamp in fault.lamps:
+        u = generator(scenario.seed, "report", fault.fault_id, lamp).random(2)
+        if u[0] < scenario.nuisances.event_miss or not feeder.has_device[lamp]:
+            continue
+        last_gasp = fault.effect == "dark_feeder"
+        wait = 500 if last_gasp else int((3 + 80 * u[1]) * MINUTE_MS)
+        device = feeder.device_ids[lamp]
+        if fault.start_ms + wait < fault.end_ms:
+            rows.append(event(device, fault.start_ms + wait, name, "", active=True))
+            if fault.end_ms < OPEN_MS:
+                rows.append(event(device, fault.end_ms + 60_000, name, "", active=False))
+    return rows
