@@ -228,7 +228,7 @@ async def in_thread(work: Callable[[], T]) -> T:
         failure: BaseException | None = None
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - carried over to whoever waits
+        except BaseException as error:
             failure = error
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, failure)
