@@ -33,7 +33,18 @@ class Supply(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One row of the assets format. None, or an empty string for a name, means not known."""
+    """One row of the assets format. None, or an empty string for a name, means not known.
+
+    Attributes
+    ----------
+    place_kind : str
+        crossing, junction, tunnel, stairs, stop, playground or cycle_link: FIWARE's
+        `location_category` has none of the first.
+    area : str
+        The part of the city, and with it the crew or contractor that goes there.
+    owner : str
+        Who owns the network, where the city does not.
+    """
 
     device_id: str
     luminaire_id: str
@@ -56,3 +67,6 @@ class Asset:
     interval_s: float | None = None
     location_category: str = ""
     lighting_class: str = ""
+    place_kind: str = ""
+    area: str = ""
+    owner: str = ""

@@ -4,9 +4,10 @@ LjusvaktError
 ├── BadInputError     settings, arguments or a file cannot be used: exit code 2
 ├── NotFoundError     the thing asked for does not exist
 └── ConflictError     it exists, but not in the state that was asked for
+    └── StaleVersionError   somebody changed it meanwhile
 """
 
-__all__ = ["BadInputError", "ConflictError", "LjusvaktError", "NotFoundError"]
+__all__ = ["BadInputError", "ConflictError", "LjusvaktError", "NotFoundError", "StaleVersionError"]
 
 
 class LjusvaktError(Exception):
@@ -36,3 +37,20 @@ class NotFoundError(LjusvaktError):
 
 class ConflictError(LjusvaktError):
     """It exists, but not in the state that was asked for."""
+
+
+class StaleVersionError(ConflictError):
+    """Somebody changed the order meanwhile.
+
+    Attributes
+    ----------
+    seen, now : int
+        The version the request was based on, and the one that stands.
+    """
+
+    def __init__(self, order_id: int, *, seen: int, now: int) -> None:
+        super().__init__(
+            f"work order {order_id} is at version {now}, not {seen}.", remedy="Read it again."
+        )
+        self.seen = seen
+        self.now = now

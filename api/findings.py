@@ -18,6 +18,8 @@ class NamedFinding:
         Who reported, and which luminaire stands there.
     cause_id : str
         The luminaire, segment, feeder, cabinet or gateway the work order is about.
+    simulated : bool
+        Whether it rests on readings of simulated devices: it opens no real work order.
     """
 
     kind: FindingKind
@@ -33,3 +35,4 @@ class NamedFinding:
     confidence: float
     note: str
     evidence: Mapping[str, float] = field(default_factory=dict)
+    simulated: bool = False

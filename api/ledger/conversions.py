@@ -1,0 +1,220 @@
+"""Rows into views and back; nothing else knows both."""
+
+from dataclasses import fields
+from typing import Any
+
+from analytics.findings import CauseKind, FindingKind, Severity
+from api.assets import Asset, AssetKind, Supply, Switching
+from api.findings import NamedFinding
+from api.ledger.models import (
+    AssetRow,
+    AttachmentRow,
+    EvidenceRow,
+    IncidentRow,
+    LinkRow,
+    MemberRow,
+    PauseRow,
+    PlannedWorkRow,
+    ServiceRequestRow,
+    StatusRow,
+    StepRow,
+    StreamRow,
+    TimelineRow,
+    WorkOrderRow,
+)
+from api.ledger.views import (
+    Attachment,
+    CaseLink,
+    Evidence,
+    HistoryStep,
+    Incident,
+    Member,
+    Pause,
+    PlannedWork,
+    ServiceRequest,
+    StreamEvent,
+    TimelineEntry,
+    WorkOrder,
+)
+from api.operations.incidents import IncidentState
+from api.operations.sla import NO_DUE_MS
+from api.operations.states import LuminaireState, LuminaireStatus
+from api.operations.work_orders import BudgetAccount, Crew, WorkOrderState
+
+ASSET_FIELDS = tuple(f.name for f in fields(Asset))
+ORDER_FIELDS = tuple(f.name for f in fields(WorkOrder))
+INCIDENT_FIELDS = tuple(f.name for f in fields(Incident))
+
+
+def named(row: object, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those attributes of a row."""
+    return {name: getattr(row, name) for name in names}
+
+
+def asset(row: AssetRow) -> Asset:
+    """A row of the registry."""
+    values = named(row, ASSET_FIELDS)
+    values["kind"] = AssetKind(row.kind)
+    values["switching"] = Switching(row.switching) if row.switching else None
+    values["supply"] = Supply(row.supply) if row.supply else None
+    return Asset(**values)
+
+
+def asset_values(given: Asset) -> dict[str, Any]:
+    """Columns of an asset."""
+    values = named(given, ASSET_FIELDS)
+    for name in ("kind", "switching", "supply"):
+        values[name] = values[name].value if values[name] is not None else None
+    return values
+
+
+def evidence_values(finding: NamedFinding) -> dict[str, Any]:
+    """Columns of a finding."""
+    return {
+        "incident_key": finding.incident,
+        "kind": finding.kind.value,
+        "device_id": finding.device_id,
+        "luminaire_id": finding.luminaire_id,
+        "cause_kind": finding.cause_kind.value,
+        "cause_id": finding.cause_id,
+        "start_ms": finding.start_ms,
+        "end_ms": finding.end_ms,
+        "raised_ms": finding.raised_ms,
+        "severity": finding.severity.value,
+        "confidence": finding.confidence,
+        "simulated": finding.simulated,
+        "note": finding.note,
+        "evidence": {name: float(value) for name, value in finding.evidence.items()},
+    }
+
+
+def evidence(row: EvidenceRow) -> Evidence:
+    """A finding as last judged."""
+    return Evidence(
+        kind=FindingKind(row.kind),
+        device_id=row.device_id,
+        luminaire_id=row.luminaire_id,
+        incident=row.incident_key,
+        cause_kind=CauseKind(row.cause_kind),
+        cause_id=row.cause_id,
+        start_ms=row.start_ms,
+        end_ms=row.end_ms,
+        raised_ms=row.raised_ms,
+        severity=Severity(row.severity),
+        confidence=row.confidence,
+        note=row.note,
+        evidence=dict(row.evidence),
+        simulated=row.simulated,
+        withdrawn=row.withdrawn,
+        id=row.id,
+    )
+
+
+def incident(row: IncidentRow) -> Incident:
+    """An incident."""
+    values = named(row, INCIDENT_FIELDS)
+    values["state"] = IncidentState(row.state)
+    values["kind"] = FindingKind(row.kind)
+    values["cause_kind"] = CauseKind(row.cause_kind)
+    values["severity"] = Severity(row.severity)
+    return Incident(**values)
+
+
+def timeline(row: TimelineRow) -> TimelineEntry:
+    """A line of a timeline."""
+    return TimelineEntry(row.at_ms, row.what, row.note)
+
+
+def order(row: WorkOrderRow) -> WorkOrder:
+    """A work order."""
+    values = named(row, ORDER_FIELDS)
+    values["state"] = WorkOrderState(row.state)
+    values["crew"] = Crew(row.crew)
+    values["budget_account"] = BudgetAccount(row.budget_account)
+    values["due_ms"] = None if row.due_ms == NO_DUE_MS else row.due_ms
+    return WorkOrder(**values)
+
+
+def member(row: MemberRow, stands: AssetRow | None, state: str | None) -> Member:
+    """A member with where it stands and how it is."""
+    return Member(
+        device_id=row.device_id,
+        luminaire_id=row.luminaire_id,
+        kind=row.kind,
+        start_ms=row.start_ms,
+        end_ms=row.end_ms,
+        by_hand=row.by_hand,
+        lat=stands.lat if stands else None,
+        lon=stands.lon if stands else None,
+        segment=stands.segment if stands else "",
+        segment_order=stands.segment_order if stands else None,
+        feeder=stands.feeder if stands else "",
+        state=state or LuminaireState.UNKNOWN.value,
+    )
+
+
+def history(row: StepRow) -> HistoryStep:
+    """A version of a work order."""
+    return HistoryStep(
+        row.version,
+        WorkOrderState(row.state),
+        row.action,
+        row.actor,
+        row.at_ms,
+        row.note,
+        dict(row.details),
+        row.idempotency_key,
+    )
+
+
+def pause(row: PauseRow) -> Pause:
+    """A time in which the clocks stood still."""
+    return Pause(row.reason, row.from_ms, row.until_ms)
+
+
+def attachment(row: AttachmentRow) -> Attachment:
+    """A photo without its bytes."""
+    return Attachment(
+        row.id,
+        row.order_id,
+        row.sha256,
+        row.media_type,
+        row.width,
+        row.height,
+        row.actor,
+        row.at_ms,
+    )
+
+
+def link(row: LinkRow) -> CaseLink:
+    """An order in another system."""
+    return CaseLink(
+        row.order_id, row.system, row.remote_id, row.remote_status, row.remote_updated_ms
+    )
+
+
+def status(row: StatusRow) -> LuminaireStatus:
+    """What is known of one luminaire."""
+    return LuminaireStatus(
+        device_id=row.device_id,
+        state=LuminaireState(row.state),
+        since_ms=row.since_ms,
+        observed_ms=row.observed_ms,
+        last_known=LuminaireState(row.last_known) if row.last_known else None,
+        reason=row.reason,
+    )
+
+
+def planned(row: PlannedWorkRow) -> PlannedWork:
+    """A window."""
+    return PlannedWork(**named(row, tuple(f.name for f in fields(PlannedWork))))
+
+
+def request(row: ServiceRequestRow) -> ServiceRequest:
+    """A citizen's report."""
+    return ServiceRequest(**named(row, tuple(f.name for f in fields(ServiceRequest))))
+
+
+def stream_event(row: StreamRow) -> StreamEvent:
+    """An event of the stream."""
+    return StreamEvent(row.id, row.at_ms, row.kind, row.subject, row.area, dict(row.content))

@@ -1,0 +1,80 @@
+"""The ledger: what stands in the street, what is wrong, who mends it, and who was told."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from api.ledger.base import Database
+from api.ledger.matters import Matters
+from api.ledger.orders import Orders
+from api.ledger.schema import upgrade
+from api.ledger.street import Street
+from api.operations.sla import Policy, load_policy
+
+__all__ = ["Ledger", "open_ledger"]
+
+
+class Ledger(Street, Matters, Orders):
+    """One ledger; safe to use from several threads.
+
+    Parameters
+    ----------
+    database : Database
+        With the schema of this version: see `open_ledger`.
+    policy : Policy
+        How urgent, and by when.
+    allow_simulated : bool
+        Whether findings of simulated devices become incidents and work orders (the demo).
+    """
+
+    def __init__(
+        self, database: Database, *, policy: Policy, allow_simulated: bool = False
+    ) -> None:
+        self._db = database
+        self.policy = policy
+        self.allow_simulated = allow_simulated
+        self._known_assets = None
+
+    @property
+    def database(self) -> Database:
+        """For the other parts of `api.ledger`."""
+        return self._db
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_ledger(
+    where: str | Path, *, policy: Policy | None = None, allow_simulated: bool = False
+) -> Ledger:
+    """Open a ledger, bringing its schema to this version's.
+
+    Parameters
+    ----------
+    where : str or Path
+        A file (SQLite), or postgresql://user@host/name.
+    policy : Policy, optional
+        Without it, Helsingborg's.
+    allow_simulated : bool
+        Whether findings of simulated devices become work orders.
+
+    Raises
+    ------
+    BadInputError
+        If the address cannot be used, or the schema is newer than this program.
+    """
+    database = Database(where)
+    upgrade(database)
+    return Ledger(database, policy=policy or load_policy(), allow_simulated=allow_simulated)

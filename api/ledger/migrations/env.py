@@ -1,0 +1,28 @@
+"""Alembic's entry: runs on the connection it is handed, inside that connection's transaction."""
+
+from importlib.util import find_spec
+
+from alembic import context
+
+import api.ledger.models  # noqa: F401 - declares the tables
+from api.ledger.base import Base
+
+if find_spec("api.ledger.interventions") is not None:
+    import api.ledger.interventions  # noqa: F401 - declares the tables
+
+
+def run() -> None:
+    connection = context.config.attributes["connection"]
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        transaction_per_migration=False,
+        # The caller has begun, and ends it: a killed migration leaves nothing behind.
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run()
