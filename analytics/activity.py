@@ -117,7 +117,8 @@ def low_activity(
     ----------
     counts : float (n_days, 24, n_sites) or (n_days * 24, n_sites)
         People per local clock hour; NaN is missing, 0 is nobody. Only the last `window_days` are
-        fitted; what lies before serves persistence.
+        fitted; what lies before serves persistence. With (n_days, 1, n_sites), people per day,
+        the cells are the 7 days of the week and thresholds are people a day.
     day_class : int (n_days,) or (n_days, 24), optional
         Whose habits each date or hour follows, Monday 0 to Sunday 6 (see
         `analytics.calendar.day_classes`): a holiday trains and is judged as a Sunday.
@@ -141,7 +142,7 @@ def low_activity(
     ShapeMismatchError, BadArgumentError
     """
     hours = checked_hours(counts)
-    classes = checked_classes(day_class, first_weekday, len(hours))
+    classes = checked_classes(day_class, first_weekday, hours.shape[:2])
     if window_days < 28:
         raise BadArgumentError(f"window_days must be 28 or more, not {window_days}")
     n_sites = hours.shape[2]
@@ -178,7 +179,7 @@ def checked_hours(counts: npt.ArrayLike) -> Floats:
     hours = np.asarray(counts, dtype=np.float64)
     if hours.ndim == 2 and len(hours) % 24 == 0:
         hours = hours.reshape(-1, 24, hours.shape[1])
-    if hours.ndim != 3 or hours.shape[1] != 24:
+    if hours.ndim != 3 or hours.shape[1] not in {1, 24}:
         raise ShapeMismatchError(f"counts must be (n_days, 24, n_sites), not {hours.shape}")
     if np.isinf(hours).any() or (hours < 0).any():
         raise BadArgumentError("counts must be 0 or more, or NaN where missing")
@@ -186,15 +187,16 @@ def checked_hours(counts: npt.ArrayLike) -> Floats:
 
 
 def checked_classes(
-    day_class: npt.ArrayLike | None, first_weekday: int, n_days: int
+    day_class: npt.ArrayLike | None, first_weekday: int, shape: tuple[int, ...]
 ) -> npt.NDArray[np.int64]:
-    """Classes as int64 (n_days, 24)."""
+    """Classes as int64 (n_days, 24), or (n_days, 1) for daily counts."""
+    n_days, per_day = shape
     if day_class is None:
         day_class = (first_weekday + np.arange(n_days)) % 7
     classes = np.asarray(day_class, dtype=np.int64)
     if classes.ndim == 1:
-        classes = np.repeat(classes[:, None], 24, axis=1)
-    if classes.shape != (n_days, 24):
+        classes = np.repeat(classes[:, None], per_day, axis=1)
+    if classes.shape != (n_days, per_day):
         raise ShapeMismatchError(f"day_class is {classes.shape}, but there are {n_days} days")
     if classes.size and not (classes.min() >= 0 and classes.max() <= 6):
         raise BadArgumentError("day_class must be in 0..6, Monday to Sunday")
@@ -216,18 +218,18 @@ def default_threshold(window: Floats, absolute: float, relative: float) -> Float
 
 
 def fold_into_weeks(hours: Floats, classes: npt.NDArray[np.int64]) -> Floats:
-    """Hours sorted into cells: (n_weeks, 168, n_sites), NaN where a cell has fewer weeks.
+    """Hours (or days) sorted into cells: (n_weeks, 168 or 7, n_sites), NaN where there are fewer.
 
     A week with a holiday gives its hours to another weekday, so cells differ in length.
     """
-    n_days, _, n_sites = hours.shape
-    rank = np.zeros((n_days, 24), dtype=np.int64)
+    n_days, per_day, n_sites = hours.shape
+    rank = np.zeros((n_days, per_day), dtype=np.int64)
     for weekday in range(7):
         belongs = classes == weekday
         rank[belongs] = (np.cumsum(belongs, axis=0) - 1)[belongs]
     n_weeks = int(rank.max()) + 1 if n_days else 0
-    weeks = np.full((n_weeks, HOURS_OF_WEEK, n_sites), np.nan)
-    weeks[rank, classes * 24 + np.arange(24)] = hours
+    weeks = np.full((n_weeks, 7 * per_day, n_sites), np.nan)
+    weeks[rank, classes * per_day + np.arange(per_day)] = hours
     return weeks
 
 
@@ -450,7 +452,7 @@ def compare(
         else np.broadcast_to(np.asarray(limit, dtype=np.float64), (one.shape[2],))
     )
     classes = [
-        checked_classes(given.get(name), 0, len(block))
+        checked_classes(given.get(name), 0, block.shape[:2])
         for name, block in (("before_class", one), ("after_class", two))
     ]
     a, b = (

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from analytics.errors import ShapeMismatchError
 
-__all__ = ["SATURDAY", "SUNDAY", "day_classes", "weekdays"]
+__all__ = ["SATURDAY", "SUNDAY", "day_classes", "easter_sunday", "weekdays"]
 
 SATURDAY, SUNDAY = 5, 6
 HALF_DAY_FROM = 14  # local hour from which the eve of a holiday is like a Saturday
@@ -56,3 +56,22 @@ def day_classes(
     if as_sunday is not None:
         classes[np.asarray(as_sunday, dtype=np.bool_)] = SUNDAY
     return classes
+
+
+def easter_sunday(year: int) -> tuple[int, int]:
+    """Month and day of Easter Sunday in the Gregorian calendar.
+
+    References
+    ----------
+    Meeus (1998), Astronomical Algorithms, chapter 8.
+    """
+    golden = year % 19
+    century, rest = divmod(year, 100)
+    leap_centuries, century_rest = divmod(century, 4)
+    correction = (century - (century + 8) // 25 + 1) // 3
+    epact = (19 * golden + century - leap_centuries - correction + 15) % 30
+    leap_years, year_rest = divmod(rest, 4)
+    weekday = (32 + 2 * century_rest + 2 * leap_years - epact - year_rest) % 7
+    late = (golden + 11 * epact + 22 * weekday) // 451
+    month, day = divmod(epact + weekday - 7 * late + 114, 31)
+    return month, day + 1
