@@ -31,6 +31,7 @@ class Quantity(StrEnum):
     PEOPLE_COUNT = "people_count"
     PEOPLE_IN = "people_in"
     PEOPLE_OUT = "people_out"
+    PEOPLE_PRESENT = "people_present"
     PEOPLE_COUNT_TOTAL = "people_count_total"
     PEOPLE_IN_TOTAL = "people_in_total"
     PEOPLE_OUT_TOTAL = "people_out_total"
@@ -80,6 +81,8 @@ QUANTITIES: dict[Quantity, QuantitySpec] = {
     Quantity.PEOPLE_COUNT: QuantitySpec("", "float32", 0, 1_000_000, frozenset(), 20_000),
     Quantity.PEOPLE_IN: QuantitySpec("", "float32", 0, 1_000_000, frozenset(), 20_000),
     Quantity.PEOPLE_OUT: QuantitySpec("", "float32", 0, 1_000_000, frozenset(), 20_000),
+    # How many are there now; not passages, and never added up.
+    Quantity.PEOPLE_PRESENT: QuantitySpec("", "float32", 0, 100_000, frozenset(), 5_000),
     # What a counter has counted since it was made or reset. Counts per interval are made from these
     # where they are read, so that redelivery and disorder change nothing.
     Quantity.PEOPLE_COUNT_TOTAL: QuantitySpec("", "float64", 0, 2**53),
