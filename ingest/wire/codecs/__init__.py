@@ -16,7 +16,17 @@ import msgspec
 from ingest.errors import MalformedPayloadError, Reason, UnknownCodecError
 from ingest.reading import Quantity
 
-__all__ = ["FAMILIES", "Codec", "Report", "Value", "codec", "family_of_profile", "short", "unknown"]
+__all__ = [
+    "FAMILIES",
+    "Codec",
+    "Report",
+    "Value",
+    "codec",
+    "family_of_profile",
+    "lengths",
+    "short",
+    "unknown",
+]
 
 FAMILIES: Final = ("nas", "elsys", "milesight", "imbuildings", "terabee", "cayenne_lpp")
 """Families by name; `codec` gives the module."""
@@ -102,6 +112,12 @@ def family_of_profile(profile: str) -> str | None:
     name = profile.casefold()
     named = [family for family, words in _PROFILE_WORDS.items() if any(w in name for w in words)]
     return named[0] if len(named) == 1 else None
+
+
+def lengths(table: str, *, base: int) -> dict[int, int]:
+    """A table of `type:bytes` pairs; types in the given base, lengths in decimal."""
+    pairs = (pair.split(":") for pair in table.split())
+    return {int(kind, base): int(length) for kind, length in pairs}
 
 
 def unknown(family: str, what: str, payload: bytes) -> UnknownCodecError:

@@ -12,7 +12,7 @@ type = IPSO object id - 3200.
 from typing import Final
 
 from ingest.reading import Quantity
-from ingest.wire.codecs import Report, Value, unknown
+from ingest.wire.codecs import Report, Value, lengths, unknown
 from ingest.wire.codecs.reader import Reader
 
 __all__ = ["FAMILY", "MODELS", "decode"]
@@ -33,10 +33,13 @@ _KEPT: Final = {
 # Known, and no quantity of ours: digital and analogue in and out, generic, presence, acceleration,
 # pressure, current, frequency, altitude, concentration, distance, time, gyrometer, direction,
 # colour, position, switch.
-_LEFT_OUT: Final = {
-    **{0: 1, 1: 1, 2: 2, 3: 2, 100: 4, 102: 1, 113: 6, 115: 2, 117: 2, 118: 4, 121: 2, 125: 2},
-    **{130: 4, 132: 2, 133: 4, 134: 6, 135: 3, 136: 9, 142: 1},
-}
+_LEFT_OUT: Final = lengths(
+    """
+    0:1 1:1 2:2 3:2 100:4 102:1 113:6 115:2 117:2 118:4 121:2 125:2 130:4 132:2 133:4 134:6 135:3
+    136:9 142:1
+    """,
+    base=10,
+)
 
 
 def decode(payload: bytes, port: int, *, model: str | None) -> list[Value | Report]:

@@ -12,7 +12,7 @@ The vendor's published payload types, as in its decoder for The Things Network
 from typing import Final
 
 from ingest.reading import Quantity
-from ingest.wire.codecs import Report, Value, unknown
+from ingest.wire.codecs import Report, Value, lengths, unknown
 from ingest.wire.codecs.reader import Reader
 
 __all__ = ["FAMILY", "MODELS", "decode"]
@@ -34,11 +34,13 @@ _KEPT: Final = {
 # Known, and no quantity of ours: acceleration, CO2, analogue inputs, position, pulses, external
 # temperatures and inputs, distance, shocks, infrared, occupancy, leak, grid eye, pressure, sound,
 # gases, debugging.
-_LEFT_OUT: Final = {
-    **{0x03: 3, 0x06: 2, 0x08: 2, 0x09: 6, 0x0A: 2, 0x0B: 4, 0x0C: 2, 0x0D: 1, 0x0E: 2, 0x0F: 1},
-    **{0x10: 4, 0x11: 1, 0x12: 1, 0x13: 65, 0x14: 4, 0x15: 2, 0x16: 2, 0x17: 4, 0x18: 2, 0x19: 2},
-    **{0x1A: 1, 0x1B: 4, 0x1C: 2, 0x3D: 4},
-}
+_LEFT_OUT: Final = lengths(
+    """
+    03:3 06:2 08:2 09:6 0A:2 0B:4 0C:2 0D:1 0E:2 0F:1 10:4 11:1 12:1 13:65 14:4 15:2 16:2 17:4
+    18:2 19:2 1A:1 1B:4 1C:2 3D:4
+    """,
+    base=16,
+)
 
 
 def decode(payload: bytes, port: int, *, model: str | None) -> list[Value | Report]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from ingest.reading import Quantity
-from ingest.wire.codecs import Report, Value, unknown
+from ingest.wire.codecs import Report, Value, lengths, unknown
 from ingest.wire.codecs.reader import Reader
 
 __all__ = ["FAMILY", "MODELS", "decode"]
@@ -220,22 +220,24 @@ MODELS: Final = tuple(_BY_MODEL)
 _ANY: Final[_Table] = {**_VS121, **_VS13X, **_VS35X, **_EM500_LGT}
 
 # Identification (0xFF) and answers to settings (0xFE, 0xFF): how long they are.
-_SETTINGS: Final = {
-    **{0x01: 1, 0x02: 2, 0x03: 2, 0x04: 1, 0x05: 3, 0x06: 9, 0x08: 6, 0x09: 2, 0x0A: 2, 0x0B: 1},
-    **{0x0F: 1, 0x10: 1, 0x11: 4, 0x16: 8, 0x17: 2, 0x18: 2, 0x1C: 2, 0x1F: 4, 0x25: 2, 0x27: 1},
-    **{0x28: 1, 0x2E: 1, 0x2F: 1, 0x35: 8, 0x3A: 2, 0x3B: 1, 0x40: 1, 0x41: 1, 0x42: 1, 0x43: 1},
-    **{0x44: 1, 0x45: 1, 0x46: 3, 0x48: 1, 0x4A: 1, 0x50: 1, 0x51: 1, 0x68: 1, 0x69: 1, 0x6A: 3},
-    **{0x6B: 1, 0x6D: 1, 0x75: 6, 0x77: 2, 0x84: 1, 0x8E: 3, 0x8F: 2, 0x95: 2, 0x96: 8, 0x97: 1},
-    **{0xA6: 1, 0xA7: 2, 0xA8: 1, 0xA9: 1, 0xAA: 1, 0xAB: 3, 0xAC: 4, 0xAD: 1, 0xBD: 2, 0xCC: 1},
-    **{0xEC: 1, 0xED: 3, 0xEF: 3, 0xF1: 4, 0xF2: 2, 0xF5: 1, 0xFC: 1, 0xFD: 1, 0xFE: 1, 0xFF: 2},
-}
+_SETTINGS: Final = lengths(
+    """
+    01:1 02:2 03:2 04:1 05:3 06:9 08:6 09:2 0A:2 0B:1 0F:1 10:1 11:4 16:8 17:2 18:2 1C:2 1F:4
+    25:2 27:1 28:1 2E:1 2F:1 35:8 3A:2 3B:1 40:1 41:1 42:1 43:1 44:1 45:1 46:3 48:1 4A:1 50:1
+    51:1 68:1 69:1 6A:3 6B:1 6D:1 75:6 77:2 84:1 8E:3 8F:2 95:2 96:8 97:1 A6:1 A7:2 A8:1 A9:1
+    AA:1 AB:3 AC:4 AD:1 BD:2 CC:1 EC:1 ED:3 EF:3 F1:4 F2:2 F5:1 FC:1 FD:1 FE:1 FF:2
+    """,
+    base=16,
+)
 # Answers to later settings (0xF9; 0xF8 has one byte more, the outcome).
-_LATER_SETTINGS: Final = {
-    **{0x10: 1, 0x11: 1, 0x3D: 1, 0x84: 3, 0x85: 2, 0x86: 1, 0x87: 1, 0x88: 2, 0x89: 2, 0x8B: 1},
-    **{0x8C: 1, 0x8D: 4, 0x8E: 4, 0x90: 6, 0x91: 5, 0x92: 3, 0x93: 1, 0x94: 1, 0x95: 6, 0x96: 3},
-    **{0x97: 2, 0x98: 1, 0x99: 7, 0xA2: 1, 0xA3: 1, 0xB7: 3, 0xBA: 1, 0xCD: 1, 0xCF: 1, 0xD0: 1},
-    **{0xD1: 1, 0xD2: 1, 0xD3: 1, 0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 7, 0xD8: 1, 0xDC: 1, 0xDD: 1},
-}
+_LATER_SETTINGS: Final = lengths(
+    """
+    10:1 11:1 3D:1 84:3 85:2 86:1 87:1 88:2 89:2 8B:1 8C:1 8D:4 8E:4 90:6 91:5 92:3 93:1 94:1
+    95:6 96:3 97:2 98:1 99:7 A2:1 A3:1 B7:3 BA:1 CD:1 CF:1 D0:1 D1:1 D2:1 D3:1 D4:1 D5:2 D6:4
+    D7:7 D8:1 DC:1 DD:1
+    """,
+    base=16,
+)
 # 0x0A/0xEF on gates, 0x0F/0x85 on the VS121: when the report was made.
 _TIMESTAMPS: Final = frozenset({(0x0A, 0xEF), (0x0F, 0x85)})
 _HISTORY: Final = (0x20, 0xCE)

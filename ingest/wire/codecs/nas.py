@@ -12,6 +12,7 @@ References
 Published payload format of the vendor: github.com/nasys/nas-codecs (UL20xx, firmware 1.0 and 1.1).
 """
 
+import math
 from typing import Final
 
 from ingest.reading import Quantity
@@ -125,7 +126,7 @@ def _sensors(reader: Reader, time_ms: int) -> list[Value | Report]:
 
 def _lux(raw: int) -> float:
     """The vendor's logarithmic scale: 4000 steps a decade from a thousandth of a lux."""
-    return 10.0 ** ((raw & 0x7FFF) / 4000 - 3)
+    return math.pow(10, (raw & 0x7FFF) / 4000 - 3)
 
 
 def _dimming_sources(reader: Reader, time_ms: int) -> list[Value | Report]:
