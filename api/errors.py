@@ -2,12 +2,20 @@
 
 LjusvaktError
 ├── BadInputError     settings, arguments or a file cannot be used: exit code 2
+├── BusyError         too many ask at once; again in a moment
 ├── NotFoundError     the thing asked for does not exist
 └── ConflictError     it exists, but not in the state that was asked for
     └── StaleVersionError   somebody changed it meanwhile
 """
 
-__all__ = ["BadInputError", "ConflictError", "LjusvaktError", "NotFoundError", "StaleVersionError"]
+__all__ = [
+    "BadInputError",
+    "BusyError",
+    "ConflictError",
+    "LjusvaktError",
+    "NotFoundError",
+    "StaleVersionError",
+]
 
 
 class LjusvaktError(Exception):
@@ -29,6 +37,10 @@ class LjusvaktError(Exception):
 
 class BadInputError(LjusvaktError):
     """Settings, arguments or a file cannot be used."""
+
+
+class BusyError(LjusvaktError):
+    """Too many ask at once; again in a moment."""
 
 
 class NotFoundError(LjusvaktError):

@@ -1,9 +1,13 @@
 """The ledger: what stands in the street, what is wrong, who mends it, and who was told."""
 
 from pathlib import Path
+from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Self
 
+from argon2 import PasswordHasher
+
+from api.ledger.access import Access
 from api.ledger.base import Database
 from api.ledger.matters import Matters
 from api.ledger.orders import Orders
@@ -14,7 +18,7 @@ from api.operations.sla import Policy, load_policy
 __all__ = ["Ledger", "open_ledger"]
 
 
-class Ledger(Street, Matters, Orders):
+class Ledger(Street, Matters, Orders, Access):
     """One ledger; safe to use from several threads.
 
     Parameters
@@ -34,6 +38,9 @@ class Ledger(Street, Matters, Orders):
         self.policy = policy
         self.allow_simulated = allow_simulated
         self._known_assets = None
+        self._hasher = PasswordHasher()
+        # Each check takes 64 MiB: more than two at a time is somebody trying to exhaust us.
+        self._hashing = BoundedSemaphore(2)
 
     @property
     def database(self) -> Database:

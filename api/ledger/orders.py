@@ -94,10 +94,8 @@ class Orders:
 
     def count_work_orders(self, wanted: OrderFilter | None = None) -> dict[WorkOrderState, int]:
         """How many work orders stand in each state."""
-        query = narrowed(
-            select(WorkOrderRow.state, func.count()).group_by(WorkOrderRow.state),
-            wanted or OrderFilter(),
-        )
+        counted: Select[Any] = select(WorkOrderRow.state, func.count())
+        query = narrowed(counted.group_by(WorkOrderRow.state), wanted or OrderFilter())
         with self._db.read() as session:
             return {WorkOrderState(state): n for state, n in session.execute(query)}
 

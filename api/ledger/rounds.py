@@ -262,8 +262,8 @@ class Round:
                 select(EvidenceRow).where(EvidenceRow.incident_id == row.id)
             )
         }
-        for name in wanted.withdrawn:
-            stored[name[0], name[1].value].withdrawn = True
+        for device, kind in wanted.withdrawn:
+            stored[device, kind.value].withdrawn = True
         for finding in wanted.findings:
             values = to_view.evidence_values(finding)
             if (e := stored.get((finding.device_id, finding.kind.value))) is None:
@@ -435,14 +435,13 @@ class Round:
             m.device_id: m
             for m in self.session.scalars(select(MemberRow).where(MemberRow.order_id == order.id))
         }
-        evidence = [
-            e
-            for e in self.session.scalars(
+        evidence = list(
+            self.session.scalars(
                 select(EvidenceRow)
                 .where(EvidenceRow.incident_id == incident.id, EvidenceRow.withdrawn.is_(False))
                 .order_by(EvidenceRow.start_ms, EvidenceRow.kind)
             )
-        ]
+        )
         open_ones = [e for e in evidence if e.end_ms is None]
         wanted = {e.device_id: e for e in reversed(open_ones or evidence)}
         for device, e in wanted.items():

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -164,7 +165,7 @@ class Surroundings:
     def _reach(self, rows: Sequence[Asset]) -> dict[str, float]:
         """1.5 x the median spacing of each segment [m], no more than the neighbour limit."""
         gaps: dict[str, list[float]] = defaultdict(list)
-        for a, b in zip(rows, rows[1:], strict=False):
+        for a, b in pairwise(rows):
             if a.segment == b.segment and (gap := between_m(a, b)) is not None:
                 gaps[a.segment].append(gap)
         return {name: min(1.5 * median(found), NEIGHBOUR_LIMIT_M) for name, found in gaps.items()}

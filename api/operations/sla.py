@@ -222,13 +222,13 @@ def holds(name: str, wanted: Any, facts: Facts) -> bool:
         case "third_party":
             return bool(facts.third_party) is wanted
         case "fully_dark":
-            return facts.fully_dark is not None and facts.fully_dark is wanted
+            return facts.fully_dark is not None and facts.fully_dark is bool(wanted)
         case "run_out" | "cluster_out":
             return bool(getattr(facts, name) >= wanted)
         case "out_min":
-            return facts.out >= wanted
+            return bool(facts.out >= wanted)
         case "exposure_min":
-            return facts.exposure is not None and facts.exposure >= wanted
+            return facts.exposure is not None and bool(facts.exposure >= wanted)
         case "place_kind" | "location_category":
             return bool(getattr(facts, name) & set(wanted))
         case _:
@@ -295,17 +295,16 @@ def days_off(country: str, year: int) -> frozenset[date]:
     """Public and de facto holidays of a year."""
     import holidays
 
-    found = holidays.country_holidays(
-        country,
-        years=year,
-        language="en_US" if country == "SE" else None,
+    if country == "SE":
         # A Sunday is no holiday by itself here; without de_facto Midsummer Eve would be worked.
-        **(
-            {"include_sundays": False, "categories": ("public", "de_facto")}
-            if country == "SE"
-            else {}
-        ),
-    )
+        found = holidays.Sweden(
+            years=year,
+            include_sundays=False,
+            categories=("public", "de_facto"),
+            language="en_US",
+        )
+    else:
+        found = holidays.country_holidays(country, years=year)
     return frozenset(cast("Mapping[date, str]", found))
 
 

@@ -1,5 +1,6 @@
 """Alembic's entry: runs on the connection it is handed, inside that connection's transaction."""
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from alembic import context
@@ -8,7 +9,7 @@ import api.ledger.models  # noqa: F401 - declares the tables
 from api.ledger.base import Base
 
 if find_spec("api.ledger.interventions") is not None:
-    import api.ledger.interventions  # noqa: F401 - declares the tables
+    import_module("api.ledger.interventions")  # declares the planners' tables
 
 
 def run() -> None:
