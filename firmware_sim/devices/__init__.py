@@ -1,0 +1,1 @@
+"""Devices that behave and misbehave, and the formats they speak."""
