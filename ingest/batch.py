@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ingest.errors import Reason
 from ingest.reading import Event, Quantity
+from ingest.receipts import Seen
 
 __all__ = ["BadMessage", "Batch", "Block"]
 
@@ -84,21 +85,24 @@ class Batch:
     events : list of (Event, int)
         Fault reports with their receive time [ms, UTC].
     bad : list of BadMessage
-    sequences : list of (str, int, int, int, int, int)
-        Device, boot, first number, how many, earliest and latest time: what was seen.
+    sequences : list of Seen
+        Places of native messages in their devices' numbering.
+    released : list of int
+        Ids of quarantined messages that leave the quarantine, because they are in this batch.
+    withdrawn_events : list of (str, int, str)
+        Device, time and name of fault reports that stand at another time.
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
     events: list[tuple[Event, int]] = field(default_factory=list[tuple[Event, int]])
     bad: list[BadMessage] = field(default_factory=list[BadMessage])
-    sequences: list[tuple[str, int, int, int, int, int]] = field(
-        default_factory=list[tuple[str, int, int, int, int, int]]
-    )
+    sequences: list[Seen] = field(default_factory=list[Seen])
+    released: list[int] = field(default_factory=list[int])
+    withdrawn_events: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
     _rows: dict[str, _Rows] = field(default_factory=dict[str, _Rows])
     _blocks: list[Block] = field(default_factory=list[Block])
     _device_ids: list[str] = field(default_factory=list[str])
     _device_of: dict[str, int] = field(default_factory=dict[str, int])
-    _withdrawn: int = 0
 
     def add(
         self,
@@ -128,7 +132,6 @@ class Batch:
         They are rows of the journal, but no readings, so they count for nothing.
         """
         n = len(time_ms)
-        self._withdrawn += n
         self._append(device_id, quantity, time_ms, value, flags, received_ms, n)
 
     def _append(
@@ -180,6 +183,13 @@ class Batch:
         self.counts["quarantined"] += message.readings
         self.counts[f"rejected.{message.reason}"] += 1
         self.bad.append(message)
+
+    def release(self, number: int, readings: int) -> None:
+        """A message leaves the quarantine; what it holds is counted as it is added."""
+        self.counts["received"] -= readings
+        self.counts["quarantined"] -= readings
+        self.counts["quarantine_released"] += 1
+        self.released.append(number)
 
     def add_duplicate(self, readings: int) -> None:
         """Readings known to be in the journal or the store already."""

@@ -39,7 +39,7 @@ class Counters:
 
     @property
     def balance(self) -> int:
-        """What is unaccounted for: received - (stored + in journal + duplicate + quarantined + refused); 0 when right."""
+        """Readings received that are in none of the other counts; 0 when all is right."""
         accounted = self.stored + self.in_journal + self.duplicate + self.quarantined + self.refused
         return self.received - accounted
 

@@ -270,7 +270,8 @@ class Journal:
     def _load(self) -> None:
         """What the writer keeps in memory: names, counts, sizes."""
         self._device: dict[str, int] = {
-            name: number for number, name in self.db.execute("SELECT id, name FROM device")
+            name: number
+            for number, name in self.db.execute("SELECT id, name FROM device ORDER BY id")
         }
         self._counts: Counter[str] = Counter(
             dict(self.db.execute("SELECT name, n FROM counter").fetchall())
@@ -442,6 +443,9 @@ class Journal:
             ).rowcount
             self._in_journal -= gone
             counts["duplicate"] += gone
+        for number in batch.released:
+            self._quarantine_size -= self._size_in_quarantine(number)
+            self.db.execute("DELETE FROM quarantine WHERE id = ?", (number,))
         if batch.bad:
             self._write_bad(batch, counts)
         if batch.sequences:
@@ -522,6 +526,12 @@ class Journal:
             "INSERT INTO entry(quantity, day, n, t_min, t_max, b) VALUES (?, ?, ?, ?, ?, ?)", row
         )
         self._last_id = int(cursor.lastrowid or 0)
+
+    def _size_in_quarantine(self, number: int) -> int:
+        row = self.db.execute(
+            "SELECT length(payload) + 100 FROM quarantine WHERE id = ?", (number,)
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     def _write_bad(self, batch: Batch, counts: Counter[str]) -> None:
         self.db.executemany(

@@ -1,0 +1,192 @@
+"""What each device has delivered by its own numbering: repeats known, gaps counted, receipts given.
+
+A device numbers its rows (boot, seq). The rows seen of one boot are kept as runs of numbers with
+the span of times they covered: a message is a repeat when its numbers lie in one run and its times
+in that run's span. Times are compared as well, because a device that restarts without a new boot
+number begins its numbers again, and its new readings must not be taken for old ones.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import msgspec
+
+from ingest.reading import Sequence
+
+__all__ = ["MAX_RUNS", "Delivered", "Receipt", "Receipts", "Run", "Seen", "seen_of"]
+
+MAX_RUNS = 64
+"""So many runs of one boot are kept; then the oldest hole is given up and the receipt moves on."""
+MAX_BOOTS = 4
+"""So many boots of one device are kept."""
+
+
+class Run(msgspec.Struct, gc=False):
+    """Numbers `first .. last` of one boot were seen, with times `from_ms .. to_ms`."""
+
+    first: int
+    last: int
+    from_ms: int
+    to_ms: int
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """Every row of this boot up to and with `seq` is in the journal."""
+
+    boot: int
+    seq: int
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """One message's place in its device's numbering, as the journal keeps it."""
+
+    device_id: str
+    boot: int
+    first: int
+    count: int
+    from_ms: int
+    to_ms: int
+
+
+class Delivered(msgspec.Struct, gc=False):
+    """The rows seen of one device and boot.
+
+    Attributes
+    ----------
+    runs : list of Run
+        In order, neither touching nor overlapping.
+    """
+
+    runs: list[Run] = []
+
+    def repeats(self, seen: Seen) -> bool:
+        """Whether all rows of a message were seen before."""
+        last = seen.first + seen.count - 1
+        for run in self.runs:
+            if run.first <= seen.first and last <= run.last:
+                return run.from_ms <= seen.from_ms and seen.to_ms <= run.to_ms
+        return False
+
+    def restarted(self, seen: Seen) -> bool:
+        """Whether the numbers began again: not above what was seen, but later than all of it.
+
+        So it is after 2**32 - 1, and when a device restarts without a new boot number.
+        """
+        if not self.runs or seen.first + seen.count - 1 > self.runs[-1].last:
+            return False
+        return seen.from_ms > max(run.to_ms for run in self.runs)
+
+    def add(self, seen: Seen) -> int:
+        """Take a message in.
+
+        Returns
+        -------
+        int
+            How many rows are newly missing (above 0) or were missing and are found (below 0).
+        """
+        before = self.missing
+        last = seen.first + seen.count - 1
+        runs = self.runs
+        # Nearly every message continues the newest run.
+        if runs and runs[-1].first <= seen.first == runs[-1].last + 1:
+            newest = runs[-1]
+            newest.last = last
+            newest.from_ms = min(newest.from_ms, seen.from_ms)
+            newest.to_ms = max(newest.to_ms, seen.to_ms)
+            return 0
+        merged = Run(seen.first, last, seen.from_ms, seen.to_ms)
+        apart: list[Run] = []
+        for run in runs:
+            if run.last + 1 < merged.first or merged.last + 1 < run.first:
+                apart.append(run)
+            else:
+                merged = Run(
+                    min(run.first, merged.first),
+                    max(run.last, merged.last),
+                    min(run.from_ms, merged.from_ms),
+                    max(run.to_ms, merged.to_ms),
+                )
+        apart.append(merged)
+        apart.sort(key=lambda run: run.first)
+        self.runs = apart
+        change = self.missing - before
+        while len(apart) > MAX_RUNS:
+            # Given up: the rows stay counted as missing, and the receipt goes past them.
+            oldest, second = apart[0], apart.pop(1)
+            oldest.last = second.last
+            oldest.from_ms = min(oldest.from_ms, second.from_ms)
+            oldest.to_ms = max(oldest.to_ms, second.to_ms)
+        return change
+
+    @property
+    def missing(self) -> int:
+        """Rows between the first and the last seen that were not."""
+        runs = self.runs
+        return sum(b.first - a.last - 1 for a, b in pairwise(runs)) if len(runs) > 1 else 0
+
+
+@dataclass(slots=True)
+class Receipts:
+    """What every device has delivered.
+
+    Lives in the journal's thread. A change is first made here and then committed; the journal reads
+    it back when it opens. `changed` and `dropped` are the boots whose rows in the journal are old.
+    """
+
+    _devices: dict[str, dict[int, Delivered]] = field(
+        default_factory=dict[str, dict[int, Delivered]]
+    )
+    changed: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    dropped: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def repeats(self, seen: Seen) -> bool:
+        """Whether a message came before, by its numbers and times."""
+        boots = self._devices.get(seen.device_id)
+        delivered = boots.get(seen.boot) if boots else None
+        return delivered is not None and delivered.repeats(seen)
+
+    def add(self, seen: Seen) -> int:
+        """Take a message in; the change in missing rows, as `Delivered.add`."""
+        boots = self._devices.get(seen.device_id)
+        if boots is None:
+            boots = self._devices[seen.device_id] = {}
+        delivered = boots.get(seen.boot)
+        if delivered is None:
+            delivered = boots[seen.boot] = Delivered()
+            while len(boots) > MAX_BOOTS:
+                oldest = next(iter(boots))
+                del boots[oldest]
+                self.dropped.add((seen.device_id, oldest))
+        elif delivered.restarted(seen):
+            delivered.runs = []
+        self.changed.add((seen.device_id, seen.boot))
+        return delivered.add(seen)
+
+    def receipt(self, device_id: str, boot: int) -> Receipt | None:
+        """The receipt to give a device: the end of the lowest run of this boot.
+
+        Numbers below the first that ever came were before our time and are not asked for.
+        """
+        delivered = self._devices.get(device_id, {}).get(boot)
+        if delivered is None or not delivered.runs:
+            return None
+        return Receipt(boot, delivered.runs[0].last)
+
+    def restore(self, device_id: str, boot: int, runs: Iterable[Run]) -> None:
+        """Put back what the journal had kept."""
+        self._devices.setdefault(device_id, {})[boot] = Delivered(list(runs))
+
+    def delivered(self, device_id: str, boot: int) -> Delivered | None:
+        """The rows seen of one device and boot."""
+        return self._devices.get(device_id, {}).get(boot)
+
+
+def seen_of(sequence: Sequence, times: Iterable[int]) -> Seen:
+    """The place of a message in its device's numbering, with the span of its own times."""
+    span = list(times)
+    low, high = (min(span), max(span)) if span else (0, 0)
+    return Seen(sequence.device_id, sequence.boot, sequence.first, sequence.count, low, high)

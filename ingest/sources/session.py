@@ -1,0 +1,226 @@
+"""What every MQTT source needs: waits between attempts, TLS, and the connection's state."""
+
+import asyncio
+import random
+import ssl
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from ingest.errors import SettingsError
+from ingest.settings import MqttSettings, TlsSettings
+from ingest.sources import Deliver, SourceStatus
+
+__all__ = ["GENERATION", "Backoff", "Ended", "MqttSource", "tls_context"]
+
+log = structlog.get_logger("ingest.source")
+
+QUICK_LOSS_S = 5.0
+QUICK_LOSSES = 5
+
+GENERATION = 1 << 16
+"""A token is generation (which connection) times this plus the packet id."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Waits that double up to a cap, each drawn from 0 to its whole length ("full jitter").
+
+    After a broker's restart ten thousand clients then come back spread out, not together.
+    """
+
+    first_s: float = 1.0
+    cap_s: float = 60.0
+    draw: Callable[[float, float], float] = field(default=random.uniform)
+    attempt: int = 0
+
+    def next_s(self) -> float:
+        """The wait before the next attempt [s]."""
+        longest = min(self.cap_s, self.first_s * 2.0 ** min(self.attempt, 32))
+        self.attempt += 1
+        return self.draw(0.0, longest)
+
+    def reset(self) -> None:
+        """An attempt has succeeded."""
+        self.attempt = 0
+
+
+def tls_context(settings: TlsSettings) -> ssl.SSLContext:
+    """A context that checks the broker's name and certificate; TLS 1.2 and later.
+
+    Raises
+    ------
+    SettingsError
+        If a file cannot be used; names it.
+    """
+    try:
+        context = ssl.create_default_context(
+            cafile=str(settings.ca_file) if settings.ca_file else None
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"ca_file {settings.ca_file} cannot be used: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.cert_file is not None:
+        try:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(
+                f"cert_file {settings.cert_file} with key_file {settings.key_file} "
+                f"cannot be used: {error}"
+            ) from error
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one connection ended.
+
+    Attributes
+    ----------
+    why : str
+        In words; empty for a goodbye that was asked for.
+    connected : bool
+        Whether the broker had accepted us.
+    other_version : bool
+        Whether to ask in the other protocol version at once.
+    taken_over : bool
+        Whether another client with our id threw us out.
+    misconfigured : bool
+        Whether trying again soon is pointless: credentials or subscriptions were refused.
+    """
+
+    why: str = ""
+    connected: bool = False
+    other_version: bool = False
+    taken_over: bool = False
+    misconfigured: bool = False
+
+
+class MqttSource(ABC):
+    """Connects again and again; how a connection is made and read is the subclass's business.
+
+    Parameters
+    ----------
+    settings : MqttSettings
+    backoff : Backoff, optional
+        The waits between attempts.
+    """
+
+    def __init__(self, settings: MqttSettings, *, backoff: Backoff | None = None) -> None:
+        self.settings = settings
+        self._backoff = backoff or Backoff(cap_s=settings.reconnect_max_s)
+        self.tls = tls_context(settings.tls) if settings.tls else None
+        self._status = SourceStatus()
+        self._generation = 0
+        self._stopping = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._quick_losses = 0
+
+    @abstractmethod
+    async def _connection(self, protocol: str, deliver: Deliver) -> Ended:
+        """One connection, from CONNECT to its end."""
+
+    @abstractmethod
+    def _protocols(self) -> tuple[str, ...]:
+        """The versions to try, the preferred one first."""
+
+    @property
+    def status(self) -> SourceStatus:
+        """How it stands."""
+        return self._status
+
+    def _note(self, **changes: bool | int | str) -> None:
+        self._status = replace(self._status, **changes)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - names and types are the fields'
+
+    async def run(self, deliver: Deliver) -> None:
+        """Connect and deliver, again and again, until `stop`."""
+        protocols = self._protocols()
+        which = 0
+        while not self._stopping.is_set():
+            # A new connection would bring the unacknowledged messages again, on top of those that
+            # made us pause.
+            if not await self._unless_stopping(self._reading.wait()):
+                break
+            self._generation += 1
+            began_s = time.monotonic()
+            ended = await self._connection(protocols[which], deliver)
+            self._note(connected=False)
+            if self._stopping.is_set():
+                break
+            self._note(last_error=ended.why)
+            log.warning(
+                "mqtt connection ended",
+                why=ended.why,
+                was_connected=ended.connected,
+                protocol=protocols[which],
+                client_id=self.settings.client_id,
+            )
+            if ended.connected:
+                self._backoff.reset()
+            if ended.other_version and len(protocols) > 1:
+                which = (which + 1) % len(protocols)
+                if self._backoff.attempt == 0:
+                    self._backoff.attempt = 1
+                    continue  # the first fallback does not wait
+            wait_s = self._wait_after(ended, time.monotonic() - began_s)
+            await self._unless_stopping(asyncio.sleep(wait_s))
+
+    def _wait_after(self, ended: Ended, lasted_s: float) -> float:
+        """How long to wait before the next attempt [s]."""
+        if ended.connected and lasted_s < QUICK_LOSS_S and not ended.misconfigured:
+            self._quick_losses += 1
+        else:
+            self._quick_losses = 0
+        # MQTT 3.1.1 does not say why it closes a connection; being thrown out again and again just
+        # after connecting is what a second client with our id looks like.
+        if ended.taken_over or self._quick_losses >= QUICK_LOSSES:
+            self._note(taken_over=self._status.taken_over + 1)
+            log.error(
+                "another client uses our client id",
+                event_kind="security",
+                client_id=self.settings.client_id,
+                certain=ended.taken_over,
+            )
+            return self._backoff.draw(0.5, 1.0) * self.settings.takeover_wait_s
+        if ended.misconfigured:
+            return self._backoff.cap_s
+        return self._backoff.next_s()
+
+    async def _unless_stopping(self, waited: Coroutine[Any, Any, object]) -> bool:
+        """Wait for something; False when we were told to stop first."""
+        task = asyncio.ensure_future(waited)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return not self._stopping.is_set()
+        finally:
+            for one in (task, stopping):
+                one.cancel()
+            await asyncio.gather(task, stopping, return_exceptions=True)
+
+    def _accepted(self, protocol: str, *, session_present: bool, receive_max: int) -> None:
+        """The broker has accepted us and our subscriptions."""
+        again = self._status.connections > 0
+        lost = again and not session_present
+        self._note(
+            connected=True,
+            session_present=session_present,
+            protocol=protocol,
+            receive_max=receive_max,
+            connections=self._status.connections + 1,
+            sessions_lost=self._status.sessions_lost + lost,
+            last_error="",
+        )
+        tell = log.warning if lost else log.info
+        tell(
+            "mqtt connected",
+            protocol=protocol,
+            session_present=session_present,
+            session_lost=lost,
+            client_id=self.settings.client_id,
+        )
