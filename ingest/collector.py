@@ -132,6 +132,16 @@ class Intake:
             detail = f"{type(error).__name__} while it was handled"
             batch.add_bad(BadMessage(received_ms, topic, payload, Reason.DECODER_ERROR, detail))
 
+    def put_aside(self, messages: Sequence[Message], received_ms: Sequence[int]) -> Batch:
+        """A batch that puts all of these into the quarantine."""
+        self.journal.frames.written()  # what they said of frames heard is not to be kept
+        batch = Batch()
+        batch.counts["messages"] += len(messages)
+        for (topic, payload, *_), at_ms in zip(messages, received_ms, strict=True):
+            detail = "could not be committed"
+            batch.add_bad(BadMessage(at_ms, topic, payload, Reason.DECODER_ERROR, detail))
+        return batch
+
     def _keep(
         self,
         batch: Batch,
