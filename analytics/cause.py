@@ -1,0 +1,292 @@
+"""One cause, one incident: feeder, cabinet, segment, gateway and rows before single luminaires.
+
+The key that groups findings into one work order is decided here and nowhere else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.findings import CauseKind, FindingKind
+from analytics.grid import Bools, Ints, Times
+from analytics.rules import Rules
+from analytics.street import Street
+
+__all__ = [
+    "Section",
+    "Whole",
+    "dark_rows",
+    "dead_sections",
+    "gateways_down",
+    "incident_key",
+    "lines_of",
+    "sections",
+]
+
+COMMON_ONSET_MS = 40 * 60_000
+
+
+@dataclass(slots=True)
+class Section:
+    """Luminaires that went together.
+
+    Attributes
+    ----------
+    rows : int32 (m,)
+    cause_kind : CauseKind
+    cause : int
+        Number of the segment, feeder, cabinet or gateway.
+    start_ms : int
+        When the members went.
+    """
+
+    rows: Ints
+    cause_kind: CauseKind
+    cause: int
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Members of every line, feeder, cabinet and gateway, padded with -1, by number."""
+
+    line: Ints
+    feeder: Ints
+    cabinet: Ints
+    gateway: Ints
+
+
+def lines_of(street: Street) -> Ints:
+    """Rows of each line in cable order, padded with -1: int32 (n_lines, longest)."""
+    lines = int(street.line.max(initial=-1)) + 1
+    keep = np.flatnonzero((street.line >= 0) & (street.position >= 0))
+    order = keep[np.lexsort((street.position[keep], street.line[keep]))]
+    count = np.bincount(street.line[order], minlength=lines) if lines else np.zeros(0, np.int64)
+    out = np.full((lines, int(count.max(initial=0))), -1, dtype=np.int32)
+    first = np.cumsum(np.r_[0, count[:-1]]) if lines else count
+    out[street.line[order], np.arange(len(order)) - first[street.line[order]]] = order
+    return out
+
+
+def incident_key(kind: FindingKind, cause_kind: CauseKind, cause_name: str, start_ms: int) -> str:
+    """Name of an incident: the same again whenever the same matter is judged again.
+
+    Parameters
+    ----------
+    kind : FindingKind
+    cause_kind : CauseKind
+    cause_name : str
+        Of the luminaire, segment, feeder, cabinet or gateway.
+    start_ms : int
+        When it began; only its night goes into the key.
+    """
+    night = datetime.fromtimestamp(start_ms / 1000 - 43_200, tz=UTC).date()
+    return f"{cause_kind.value}/{cause_name}/{kind.value}/{night.isoformat()}"
+
+
+def sections(dead: Bools, least: int = 4) -> list[tuple[int, int]]:
+    """Ranges of adjacent dead luminaires along one cable; a single hole is bridged.
+
+    Parameters
+    ----------
+    dead : bool (m,)
+        In cable order.
+    least : int
+        Dead luminaires needed; bridged holes do not count.
+
+    Returns
+    -------
+    list of (int, int)
+        Half-open ranges of positions.
+
+    Examples
+    --------
+    >>> sections(np.array([0, 1, 1, 0, 1, 1, 0, 0], dtype=bool))
+    [(1, 6)]
+    """
+    bridged = dead.copy()
+    bridged[1:-1] |= dead[:-2] & dead[2:]
+    edges = np.flatnonzero(np.diff(np.r_[0, bridged.astype(np.int8), 0]))
+    return [
+        (int(a), int(b))
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+        if dead[a:b].sum() >= least
+    ]
+
+
+def together(onset_ms: Times, least: int, within_ms: int = COMMON_ONSET_MS) -> npt.NDArray[np.bool_]:
+    """Members whose onset lies near the most common one; none where fewer than `least` agree."""
+    order = np.sort(onset_ms)
+    last = np.searchsorted(order, order + within_ms, side="right")
+    many = last - np.arange(len(order))
+    best = int(np.argmax(many))
+    agree = (onset_ms >= order[best]) & (onset_ms <= order[best] + within_ms)
+    return agree if agree.sum() >= least else np.zeros(len(onset_ms), dtype=bool)
+
+
+def dead_sections(
+    dead: Bools,
+    onset_ms: Times,
+    usable: Bools,
+    street: Street,
+    whole: Whole,
+    rules: Rules,
+) -> list[Section]:
+    """Sections, feeders and cabinets without supply.
+
+    A run of dead luminaires along a cable with a common onset is a section. When most of a feeder went
+    together the feeder is the cause, and when all feeders of a cabinet did, the cabinet.
+
+    Parameters
+    ----------
+    dead : bool (n,)
+        Dark, or silent though mains-fed.
+    onset_ms : int64 (n,)
+        When each went; only read where dead.
+    usable : bool (n,)
+        Not planned, not judged by another finding; those that are not count neither way.
+    street : Street
+    whole : Whole
+    rules : Rules
+    """
+    dead = dead & usable
+    feeder_dead = np.bincount(street.feeder[dead & (street.feeder >= 0)], minlength=len(whole.feeder))
+    found: list[Section] = []
+    by_feeder: dict[int, Section] = {}
+    for feeder in np.flatnonzero(feeder_dead >= 3):
+        members = whole.feeder[feeder]
+        members = members[members >= 0]
+        section = feeder_out(int(feeder), members, dead, onset_ms, usable, rules)
+        if section is not None:
+            by_feeder[int(feeder)] = section
+    covered = np.zeros(street.n, dtype=bool)
+    for section in join_cabinets(by_feeder, dead, usable, street, whole):
+        covered[section.rows] = True
+        found.append(section)
+    rest = dead & ~covered
+    line_dead = np.bincount(street.line[rest & (street.line >= 0)], minlength=len(whole.line))
+    parts: list[Section] = []
+    for line in np.flatnonzero(line_dead >= rules.section):
+        members = whole.line[line]
+        parts += line_sections(members[members >= 0], rest, onset_ms, street, rules)
+    return found + join_parts(parts, street)
+
+
+def feeder_out(
+    feeder: int, members: Ints, dead: Bools, onset_ms: Times, usable: Bools, rules: Rules
+) -> Section | None:
+    """The feeder as one section, when four fifths of what is known of it went together."""
+    known = members[usable[members]]
+    gone = known[dead[known]]
+    if len(gone) < min(rules.section, max(len(members), 3)) or len(gone) < 0.8 * len(known):
+        return None
+    agree = together(onset_ms[gone], max(3, int(np.ceil(0.6 * len(gone)))))
+    if not agree.any():
+        return None
+    start = int(np.median(onset_ms[gone[agree]]))
+    return Section(gone, CauseKind.FEEDER, feeder, start)
+
+
+def join_cabinets(
+    feeders: dict[int, Section], dead: Bools, usable: Bools, street: Street, whole: Whole
+) -> list[Section]:
+    """Feeders of one cabinet that went together are the cabinet's matter."""
+    out: list[Section] = []
+    of_cabinet: dict[int, list[Section]] = {}
+    for section in feeders.values():
+        of_cabinet.setdefault(int(street.cabinet[section.rows[0]]), []).append(section)
+    for cabinet, parts in of_cabinet.items():
+        members = whole.cabinet[cabinet] if cabinet >= 0 else np.zeros(0, dtype=np.int32)
+        members = members[members >= 0]
+        known = members[usable[members]]
+        starts = np.array([p.start_ms for p in parts])
+        alike = np.ptp(starts) <= COMMON_ONSET_MS
+        if len(parts) >= 2 and alike and dead[known].mean() >= 0.8:
+            rows = np.concatenate([p.rows for p in parts])
+            out.append(Section(rows, CauseKind.CABINET, cabinet, int(np.median(starts))))
+        else:
+            out += parts
+    return out
+
+
+def line_sections(
+    members: Ints, dead: Bools, onset_ms: Times, street: Street, rules: Rules
+) -> list[Section]:
+    """Stretches of one line that went together."""
+    out: list[Section] = []
+    for a, b in sections(dead[members], rules.section):
+        stretch = members[a:b]
+        gone = stretch[dead[stretch]]
+        agree = together(onset_ms[gone], rules.section)
+        if not agree.any():
+            continue
+        rows = gone[agree]
+        start = int(np.median(onset_ms[rows]))
+        segment = int(street.segment[rows[0]])
+        kind = CauseKind.SEGMENT if segment >= 0 else CauseKind.FEEDER
+        cause = segment if segment >= 0 else int(street.feeder[rows[0]])
+        out.append(Section(rows.astype(np.int32), kind, cause, start))
+    return out
+
+
+def join_parts(parts: Sequence[Section], street: Street) -> list[Section]:
+    """Stretches of several lines on one feeder that went together are one matter on the feeder."""
+    out: list[Section] = []
+    for part in parts:
+        feeder = int(street.feeder[part.rows[0]])
+        for other in out:
+            same = feeder >= 0 and int(street.feeder[other.rows[0]]) == feeder
+            if same and abs(other.start_ms - part.start_ms) <= COMMON_ONSET_MS:
+                if other.cause_kind != part.cause_kind or other.cause != part.cause:
+                    other.cause_kind, other.cause = CauseKind.FEEDER, feeder
+                other.rows = np.concatenate([other.rows, part.rows])
+                break
+        else:
+            out.append(part)
+    return out
+
+
+def gateways_down(
+    silent: Bools, last_seen_ms: Times, heard_before: Bools, street: Street, whole: Whole
+) -> list[Section]:
+    """Gateways behind which nearly everybody fell silent: one matter, on the gateway.
+
+    At least three devices on more than one feeder, or four on one, must have gone; otherwise the
+    feeder is as good an explanation.
+    """
+    ours = silent & heard_before & (street.gateway >= 0)
+    gone = np.bincount(street.gateway[ours], minlength=len(whole.gateway))
+    found: list[Section] = []
+    for gateway in np.flatnonzero(gone >= 3):
+        members = whole.gateway[gateway]
+        members = members[members >= 0]
+        members = members[heard_before[members]]
+        quiet = members[silent[members]]
+        feeders = np.unique(street.feeder[members])
+        if len(quiet) < 0.85 * len(members) or (len(feeders) == 1 and street.mains[members].all()):
+            continue
+        start = int(np.median(last_seen_ms[quiet]))
+        found.append(Section(quiet.astype(np.int32), CauseKind.GATEWAY, int(gateway), start))
+    return found
+
+
+def dark_rows(out: Bools, street: Street, whole: Whole, rules: Rules) -> list[Ints]:
+    """Luminaires out in a row on one line, whatever made each of them fail.
+
+    Returns
+    -------
+    list of int32 arrays
+        Members of each run of at least `rules.row`; at most one hole in a place.
+    """
+    counts = np.bincount(street.line[out & (street.line >= 0)], minlength=len(whole.line))
+    found: list[Ints] = []
+    for line in np.flatnonzero(counts >= rules.row):
+        members = whole.line[line]
+        members = members[members >= 0]
+        for a, b in sections(out[members], rules.row):
+            stretch = members[a:b]
+            found.append(stretch[out[stretch]])
+    return found

@@ -1,0 +1,68 @@
+"""Luminaires that burn by day: with watts at once, with light alone by what the sky cannot explain."""
+
+import numpy as np
+
+from analytics.grid import Bools, Floats, row_quantiles
+from analytics.levels import first_nights
+from analytics.memory import Memory
+from analytics.nights import Night
+from analytics.rules import Rules
+from analytics.street import Street
+
+__all__ = ["judge_day_burning", "own_light_by_day"]
+
+
+def own_light_by_day(memory: Memory) -> tuple[Floats, Floats]:
+    """Light by day in units of the own lamp over three windows, and what it weighs.
+
+    A burning lamp gives its own-light share (0.7-0.95), a dark one 0; the standard error is one over
+    the root of the weight.
+
+    Returns
+    -------
+    ratio, information : float32 (n,)
+        NaN where the three windows weigh too little.
+    """
+    usable = memory.information > 8
+    weight = np.where(usable, memory.information, 0).sum(axis=1)
+    light = np.where(usable, memory.surplus, 0).sum(axis=1)
+    usual = np.clip(np.nan_to_num(first_nights(memory.ref_surplus)), -0.3, 0.3)
+    enough = (usable.sum(axis=1) >= 2) & (weight > 40)
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(enough, light / np.maximum(weight, 1) - usual, np.nan)
+    return ratio.astype(np.float32), weight.astype(np.float32)
+
+
+def judge_day_burning(
+    night: Night, memory: Memory, street: Street, rules: Rules
+) -> tuple[Bools, Bools, Bools, Floats]:
+    """Lamps that burn by day.
+
+    With watts, power by day decides alone: clouds and sun do not matter. With light alone the surplus
+    must be what this lamp can give; more than that is direct sun, whatever it looks like.
+
+    Returns
+    -------
+    burning, dark, known : bool (n,)
+    ratio : float32 (n,)
+        Of power or of own light, by day.
+    """
+    ratio, _ = own_light_by_day(memory)
+    watts = np.isfinite(night.power_day)
+    scatter = spread(memory.ref_surplus)
+    with np.errstate(invalid="ignore"):
+        by_light = (ratio > rules.surplus_low) & (ratio < rules.surplus_high)
+        by_light &= ratio > 3 * scatter
+        by_watts = night.power_day > rules.power_by_day
+        burning = np.where(watts, by_watts, by_light & memory.frozen)
+        dark = np.where(watts, night.power_day < 0.1, ratio < 0.3)
+    known = (watts | np.isfinite(ratio)) & ~street.tunnel
+    shown = np.where(watts, night.power_day, ratio).astype(np.float32)
+    return burning & known, dark & known, known, shown
+
+
+def spread(buffer: Floats) -> Floats:
+    """Own scatter of the nights that were learned from; 0 where too few."""
+    (middle,) = row_quantiles(buffer, 0.5)
+    (mad,) = row_quantiles(np.abs(buffer - middle[:, None]), 0.5)
+    return np.nan_to_num(1.48 * mad).astype(np.float32)

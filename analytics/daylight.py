@@ -1,0 +1,194 @@
+"""The second sensor we do not have: how a lux sensor answers daylight, against peers under the same sky.
+
+A lamp fault changes the night only. A fault of the sensor, dirt or snow on its dome changes night and
+day by the same factor. A lamp that burns by day adds the same lux whatever the sun does.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analytics.grid import Bools, Floats, Ints, row_quantiles
+
+__all__ = ["Daylight", "daylight", "fit_sky_share"]
+
+SKY_FROM_DEG = -0.7  # below it the street is lit and the sky no longer rules the reading
+SUN_FROM_DEG = 3.0  # above it no lamp burns and dusk switching is over
+CLIP = 0.15  # residuals beyond this around the device's median are direct sun or passing shade
+PEER_SPREAD_FLOOR = 0.03
+LEAST_PEERS = 4
+LEAST_SLOTS = 4
+
+
+@dataclass(slots=True)
+class Daylight:
+    """What daylight says about each sensor in one window.
+
+    Attributes
+    ----------
+    response_am, response_pm : float32 (n,)
+        Log of the device's daylight over its peers', mornings and afternoons apart, before its own
+        usual value is taken off; NaN where fewer than four slots could be used.
+    n_am, n_pm : uint8 (n,)
+    surplus, information : float32 (n,)
+        Weighted sum of light beyond the sky's in units of the own lamp, and the sum of weights.
+    usual : float32 (n,)
+        `log(lux) - log(peers' sky)`, the value that `fit_sky_share` learns from.
+    """
+
+    response_am: Floats
+    response_pm: Floats
+    n_am: Ints
+    n_pm: Ints
+    surplus: Floats
+    information: Floats
+
+
+def usable_log(lux: Floats, resolution_lx: Floats, max_lx: Floats) -> Floats:
+    """Log of daylight where the sensor resolves it and is not saturated; NaN elsewhere."""
+    low = (3 * resolution_lx + 0.2)[:, None]
+    high = (0.9 * max_lx)[:, None]
+    good = (lux > low) & (lux < high)
+    out = np.full(lux.shape, np.nan, dtype=np.float32)
+    np.log(lux, out=out, where=good)
+    return out
+
+
+def group_medians(values: Floats, members: Ints) -> tuple[Floats, Ints]:
+    """Median over each group's members, slot by slot.
+
+    Parameters
+    ----------
+    values : float32 (n, s)
+    members : int32 (n_groups, largest)
+        Rows, padded with -1.
+
+    Returns
+    -------
+    float32 (n_groups, s), int (n_groups, s)
+        The medians and how many members had a value.
+    """
+    columns = values.T  # (s, n): members of a group are gathered along the last axis
+    gathered = np.where(members >= 0, columns[:, np.maximum(members, 0)], np.float32(np.nan))
+    ordered = np.sort(gathered, axis=-1)
+    n = gathered.shape[-1] - np.count_nonzero(np.isnan(ordered), axis=-1)
+    low = np.take_along_axis(ordered, np.maximum((n - 1) // 2, 0)[..., None], -1)[..., 0]
+    high = np.take_along_axis(ordered, np.minimum(n // 2, n - 1).clip(0)[..., None], -1)[..., 0]
+    return np.ascontiguousarray(((low + high) / 2).T), np.ascontiguousarray(n.T)
+
+
+def peer_sky(log_lux: Floats, share: Floats, members: Ints, peers: Ints) -> Floats:
+    """Log of the sky as the peers see it, one row a group; NaN where fewer than four saw it."""
+    sky, n = group_medians(log_lux - share[:, None], members)
+    sky[n < LEAST_PEERS] = np.nan
+    return sky
+
+
+def fit_sky_share(
+    log_lux: Floats, sun: Bools, members: Ints, peers: Ints, *, start: Floats | None = None
+) -> Floats:
+    """Each device's share of the sky (log) from one day, by alternating medians.
+
+    Returns
+    -------
+    float32 (n,)
+        NaN where the day did not suffice.
+    """
+    day = np.where(sun, log_lux, np.float32(np.nan))
+    (share,) = row_quantiles(day, 0.5)
+    if start is not None:
+        share = np.where(np.isfinite(start), start, share)
+    for _ in range(2):
+        sky = peer_sky(day, share, members, peers)
+        (share,) = row_quantiles(day - sky[peers], 0.5)
+    return share
+
+
+def daylight(
+    lux: Floats,
+    elevation: Floats,
+    morning: Bools,
+    *,
+    share: Floats,
+    own_lx: Floats,
+    resolution_lx: Floats,
+    max_lx: Floats,
+    members: Ints,
+    peers: Ints,
+) -> tuple[Daylight, Floats]:
+    """Daylight response and surplus light of one window.
+
+    Parameters
+    ----------
+    lux : float32 (n, s)
+        The slots of the window in which the sun of this place is above -0.7 degrees.
+    elevation : float32 (s,) or (n, s)
+        Of the sun in them [degrees].
+    morning : bool (s,)
+    share : float32 (n,)
+        Learned log share of the sky; NaN where not yet learned (a first fit is made then).
+    own_lx : float32 (n,)
+        Own lit level [lx].
+    resolution_lx, max_lx : float32 (n,)
+    members, peers
+        As `street.padded_groups(peers)` and `street.peer_groups`.
+
+    Returns
+    -------
+    Daylight
+    float32 (n,)
+        The log share used: as given, or fitted where it was NaN.
+    """
+    y = usable_log(lux, resolution_lx, max_lx)
+    sun = elevation > SUN_FROM_DEG
+    fresh = np.isnan(share)
+    if fresh.any():
+        share = np.where(fresh, fit_sky_share(y, sun, members, peers, start=share), share)
+    sky = peer_sky(y, share, members, peers)
+    seen = y - sky[peers]  # log share as seen slot by slot
+    residual = seen - share[:, None]
+    spread, n_spread = group_medians(np.abs(residual), members)
+    spread[n_spread < LEAST_PEERS] = np.nan
+    weight = 1 / ((1.48 * spread) ** 2 + PEER_SPREAD_FLOOR**2)
+    weight_row = weight[peers]
+    am, n_am = clipped_mean(seen, weight_row, sun & morning)
+    pm, n_pm = clipped_mean(seen, weight_row, sun & ~morning)
+    surplus, information = surplus_light(lux, sky[peers], share, own_lx, max_lx)
+    return Daylight(am, pm, n_am, n_pm, surplus, information), share
+
+
+def clipped_mean(seen: Floats, weight: Floats, use: Bools) -> tuple[Floats, Ints]:
+    """Weighted mean over the slots to use, each clipped to the device's own median."""
+    columns = np.flatnonzero(use.any(axis=0) if use.ndim == 2 else use)
+    part = seen[:, columns]
+    if use.ndim == 2:
+        part = np.where(use[:, columns], part, np.float32(np.nan))
+    (middle,) = row_quantiles(part, 0.5)
+    valid = np.isfinite(part)
+    n = np.count_nonzero(valid, axis=1)
+    near = np.clip(part, (middle - CLIP)[:, None], (middle + CLIP)[:, None])
+    w = np.where(valid, weight[:, columns], np.float32(0))
+    w = np.where(np.isfinite(w), w, np.float32(0))
+    total = w.sum(axis=1)
+    mean = np.where(valid, near * w, np.float32(0)).sum(axis=1) / np.maximum(total, 1e-6)
+    mean = np.where((n >= LEAST_SLOTS) & (total > 0), mean, np.float32(np.nan))
+    return mean.astype(np.float32), n.astype(np.int32)
+
+
+def surplus_light(
+    lux: Floats, sky: Floats, share: Floats, own_lx: Floats, max_lx: Floats
+) -> tuple[Floats, Floats]:
+    """Light by day beyond the sky's, in units of the own lamp, with what it weighs.
+
+    The error of the prediction is a fifth of it (sky) plus a tenth of the own lamp; slots in which
+    the sky outshines the lamp six times say nothing and are left out.
+    """
+    own = np.maximum(own_lx, 1)[:, None]
+    predicted = np.exp(share[:, None] + sky)
+    with np.errstate(invalid="ignore"):
+        good = (lux < (0.9 * max_lx)[:, None]) & (predicted < 6 * own)
+    weight = np.where(good, 1 / (0.2 * predicted + 0.1 * own) ** 2, np.float32(0))
+    extra = np.where(good, lux - predicted, np.float32(0))
+    surplus = (weight * extra).sum(axis=1) * own[:, 0]
+    information = weight.sum(axis=1) * own[:, 0] ** 2
+    return surplus.astype(np.float32), information.astype(np.float32)

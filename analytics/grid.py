@@ -1,0 +1,197 @@
+"""Readings laid out as a matrix: one row a device, one column ten minutes, NaN where silent.
+
+A night runs from noon to noon UTC, so that no night is ever cut, and is named by its first date.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "DAY_MS",
+    "NOON_MS",
+    "SLOTS",
+    "SLOT_MS",
+    "Bools",
+    "Floats",
+    "Ints",
+    "Times",
+    "clock_shift",
+    "lay_out",
+    "last_noon",
+    "night_of",
+    "row_quantiles",
+    "window_start",
+]
+
+SLOT_MS = 600_000
+SLOTS = 144
+DAY_MS = 86_400_000
+NOON_MS = DAY_MS // 2
+
+# float32 throughout: 33,000 x 144 slots are 19 MB, and no lux sensor has 24 bits.
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int32]
+Times = npt.NDArray[np.int64]
+
+
+def night_of(time_ms: int) -> int:
+    """Number of the night (days since 1970 of its first date) that holds this moment."""
+    return (time_ms - NOON_MS) // DAY_MS
+
+
+def window_start(night: int) -> int:
+    """The noon at which a night's window begins [ms, UTC]."""
+    return night * DAY_MS + NOON_MS
+
+
+def last_noon(time_ms: int) -> int:
+    """The latest noon UTC that is not after this moment [ms, UTC]."""
+    return window_start(night_of(time_ms))
+
+
+def lay_out(
+    row: Ints,
+    time_ms: Times,
+    value: npt.NDArray[np.float64],
+    *,
+    n: int,
+    start_ms: int,
+    several: Literal["median", "last"] = "median",
+) -> Floats:
+    """Matrix of readings of one window; nothing is interpolated.
+
+    Parameters
+    ----------
+    row : int32 (m,)
+        The device's row; readings with a negative row are left out.
+    time_ms : int64 (m,)
+        Those outside the window are left out.
+    value : float64 (m,)
+        NaN and infinities are left out.
+    n : int
+        Number of rows.
+    start_ms : int
+        Noon at which the window begins.
+    several : {"median", "last"}
+        What stands for several readings in one slot. The last one means the latest in time.
+
+    Returns
+    -------
+    float32 (n, 144)
+        NaN where nothing was received: silence is not darkness.
+    """
+    slot = (time_ms - start_ms) // SLOT_MS
+    keep = (row >= 0) & (slot >= 0) & (slot < SLOTS) & np.isfinite(value)
+    if not keep.all():
+        row, slot, value, time_ms = row[keep], slot[keep], value[keep], time_ms[keep]
+    key = row.astype(np.int64) * SLOTS + slot
+    same = row[1:] == row[:-1]
+    if np.any(same & (time_ms[1:] < time_ms[:-1])):
+        order = np.lexsort((time_ms, row))
+        key, value = key[order], value[order]
+    elif np.any(row[1:] < row[:-1]) and not devices_in_blocks(row, n):
+        order = np.lexsort((time_ms, row))
+        key, value = key[order], value[order]
+    out = np.full(n * SLOTS, np.nan, dtype=np.float32)
+    out[key] = value
+    if several == "median":
+        settle_shared_slots(out, key, value)
+    return out.reshape(n, SLOTS)
+
+
+def devices_in_blocks(row: Ints, n: int) -> bool:
+    """Whether each device's readings stand together, whatever the order of the devices."""
+    starts = row[np.r_[True, row[1:] != row[:-1]]]
+    return bool(np.bincount(starts, minlength=n).max(initial=0) <= 1)
+
+
+def settle_shared_slots(
+    out: Floats, key: npt.NDArray[np.int64], value: npt.NDArray[np.float64]
+) -> None:
+    """Put the median where several readings share a slot; `key` has equal ones side by side."""
+    twin = key[1:] == key[:-1]
+    if not twin.any():
+        return
+    shared = np.r_[twin, False] | np.r_[False, twin]
+    k, v = key[shared], value[shared]
+    order = np.lexsort((v, k))
+    k, v = k[order], v[order]
+    first = np.flatnonzero(np.r_[True, k[1:] != k[:-1]])
+    count = np.diff(np.r_[first, len(k)])
+    out[k[first]] = 0.5 * (v[first + (count - 1) // 2] + v[first + count // 2])
+
+
+def clock_shift(
+    row: Ints,
+    time_ms: Times,
+    received_ms: Times,
+    *,
+    n: int,
+    late_ms: int = 900_000,
+    early_ms: int = 600_000,
+    steady_ms: int = 600_000,
+) -> Times:
+    """How far each device's clock must be moved in this window, from when its readings came.
+
+    A wrong clock is wrong by the same amount all day; a buffer that was sent later is late by hours
+    that shrink reading by reading. So the offset must be large for most readings *and* steady.
+
+    Returns
+    -------
+    int64 (n,)
+        To be added to the device's time [ms]; 0 where the clock is right or nothing is known.
+    """
+    shift = np.zeros(n, dtype=np.int64)
+    delta = received_ms - time_ms
+    off = (delta > late_ms) | (delta < -early_ms)
+    if not off.any():
+        return shift
+    total = np.bincount(row[row >= 0], minlength=n)
+    wrong = np.bincount(row[off & (row >= 0)], minlength=n)
+    suspect = (wrong > 0.6 * total) & (total >= 6)
+    of_suspect = suspect[np.maximum(row, 0)] & (row >= 0)
+    r, d = row[of_suspect], delta[of_suspect]
+    order = np.lexsort((d, r))
+    r, d = r[order], d[order]
+    if not len(r):
+        return shift
+    first = np.flatnonzero(np.r_[True, r[1:] != r[:-1]])
+    count = np.diff(np.r_[first, len(r)])
+    low, mid, high = (d[first + (count - 1) * q // 4] for q in (1, 2, 3))
+    steady = high - low <= steady_ms
+    shift[r[first[steady]]] = mid[steady]
+    return shift
+
+
+def row_quantiles(a: Floats, *quantiles: float) -> tuple[Floats, ...]:
+    """Quantiles along the last axis by one sort; a row of NaN gives NaN.
+
+    Parameters
+    ----------
+    a : float32 (..., s)
+    *quantiles : float
+        Each in 0..1, linear between neighbours.
+
+    Returns
+    -------
+    tuple of float32 (...)
+        One array a quantile.
+    """
+    if a.shape[-1] == 0:
+        return tuple(np.full(a.shape[:-1], np.nan, dtype=np.float32) for _ in quantiles)
+    ordered = np.sort(a, axis=-1)  # NaN last
+    n = a.shape[-1] - np.count_nonzero(np.isnan(ordered), axis=-1)
+    out: list[Floats] = []
+    for q in quantiles:
+        at = np.maximum((n - 1) * q, 0)[..., None]
+        low = np.floor(at).astype(np.intp)
+        high = np.ceil(at).astype(np.intp)
+        share = (at - low).astype(np.float32)
+        below = np.take_along_axis(ordered, low, -1)
+        above = np.take_along_axis(ordered, high, -1)
+        # below + share*(above-below) would make NaN of inf-inf; the weighted form keeps a constant exact.
+        out.append((below * (1 - share) + above * share)[..., 0].astype(np.float32, copy=False))
+    return tuple(out)

@@ -1,0 +1,596 @@
+"""One night judged after another: from features to findings, in the order that lets causes come first."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analytics.cause import (
+    Section,
+    Whole,
+    dark_rows,
+    dead_sections,
+    gateways_down,
+    incident_key,
+)
+from analytics.cycling import judge_cycling
+from analytics.day_burning import judge_day_burning
+from analytics.depreciation import (
+    below_own_scatter,
+    explained_by_neighbour,
+    in_one_step,
+    slow_loss,
+)
+from analytics.device_events import Reports
+from analytics.findings import CauseKind, FindingKind, SENSOR_CREW
+from analytics.grid import Bools, Floats, Ints, Times, row_quantiles, window_start
+from analytics.hysteresis import count_night
+from analytics.levels import Levels, derive_levels, first_nights
+from analytics.memory import KIND_AT, KINDS, Episode, Memory, remember
+from analytics.nights import Night
+from analytics.outage import Darkness, judge_darkness
+from analytics.rules import Rules
+from analytics.sensor_faults import Verdict, judge_stuck, whose_fault
+from analytics.silence import silent_devices, silent_tonight
+from analytics.street import Street
+from analytics.switching import judge_switching, one_clock
+
+__all__ = ["Circumstances", "judge_night"]
+
+K = FindingKind
+HOUR_MS = 3_600_000
+
+NameOf = Callable[[CauseKind, int], str]
+
+
+@dataclass(slots=True)
+class Circumstances:
+    """What is known about a night beside its readings.
+
+    Attributes
+    ----------
+    now_ms : int
+        The round.
+    planned : bool (n,)
+        Under planned work or switched off on purpose.
+    reports : Reports
+        The devices' own fault reports.
+    fresh : dict of action to bool (n,)
+        Luminaires on which maintenance was logged in this window.
+    name_of : callable
+        Name of a cause, for incident keys.
+    """
+
+    now_ms: int
+    planned: Bools
+    reports: Reports
+    name_of: NameOf
+    fresh: Mapping[str, Bools] = field(default_factory=dict)
+
+
+def judge_night(
+    memory: Memory,
+    night: Night,
+    *,
+    number: int,
+    street: Street,
+    whole: Whole,
+    rules: Rules,
+    about: Circumstances,
+) -> None:
+    """Judge one night and remember it.
+
+    Parameters
+    ----------
+    memory : Memory
+        After the night before; changed in place.
+    night : Night
+    number : int
+        The night's number (days since 1970 of its first date).
+    street, whole, rules, about
+    """
+    note_maintenance(memory, about, number)
+    levels = derive_levels(night, memory, street)
+    push(memory, night, levels)
+    darkness = judge_darkness(night, levels, memory, rules)
+    end_ms = window_start(number + 1)
+    follow_darkness(memory, night, darkness, window_start(number))
+
+    judge = Judge(memory, night, levels, darkness, street, whole, rules, about, number, end_ms)
+    judge.stuck()
+    judge.supply()
+    judge.gateways()
+    judge.silence()
+    judge.weather()
+    judge.day_burning()
+    judge.cycling()
+    judge.switching()
+    judge.lamp_failure()
+    judge.level_kinds()
+    learn(memory, night, levels, judge.suspect, rules, street)
+    memory.night = number
+
+
+def push(memory: Memory, night: Night, levels: Levels) -> None:
+    """Move the look-back windows on by one night."""
+    for history, newest in (
+        (memory.levels, levels.own),
+        (memory.dim_levels, levels.dim),
+        (memory.responses, levels.response),
+        (memory.surplus, night.surplus),
+        (memory.information, np.nan_to_num(night.information)),
+    ):
+        history[:, :-1] = history[:, 1:]
+        history[:, -1] = newest
+
+
+def follow_darkness(memory: Memory, night: Night, darkness: Darkness, start_ms: int) -> None:
+    """Keep, for each luminaire, since when it has been dark without having been seen lit."""
+    all_dark = (night.n_dark > 0) & (night.n_dark >= 0.9 * night.n_known)
+    begun = np.where(night.dark_since_ms > 0, night.dark_since_ms, 0)
+    fresh = memory.dark_since_ms == 0
+    since = np.where(all_dark & fresh, start_ms, begun)
+    since = np.where(all_dark & ~fresh, memory.dark_since_ms, since)
+    heard = night.n_known > 0
+    memory.dark_since_ms = np.where(heard, since, memory.dark_since_ms).astype(np.int64)
+    memory.last_seen_ms = np.maximum(memory.last_seen_ms, night.last_seen_ms)
+    memory.heard_nights += (night.n_heard > 0).astype(np.int32)
+    memory.lux_nights += (night.n_lux > 0).astype(np.int32)
+
+
+def note_maintenance(memory: Memory, about: Circumstances, number: int) -> None:
+    """After a logged swap or cleaning the luminaire is learned anew; until then it has no level."""
+    for action in ("sensor_swap", "lamp_swap", "cleaned", "repaired"):
+        rows = about.fresh.get(action)
+        if rows is None or not rows.any():
+            continue
+        forget = (memory.ref_lux, memory.ref_dim, memory.ref_level, memory.ref_surplus)
+        if action in ("sensor_swap", "cleaned"):
+            forget += (memory.ref_am, memory.ref_pm)
+            memory.share[rows] = np.nan
+        for buffer in forget:
+            buffer[rows] = np.nan
+        for history in (memory.levels, memory.dim_levels, memory.responses):
+            history[rows] = np.nan
+        memory.frozen[rows] = False
+        memory.learn_from[rows] = number + 1
+
+
+@dataclass(slots=True)
+class Judge:
+    """One night's verdicts, kind by kind; a finding takes its luminaire, so later kinds leave it."""
+
+    memory: Memory
+    night: Night
+    levels: Levels
+    darkness: Darkness
+    street: Street
+    whole: Whole
+    rules: Rules
+    about: Circumstances
+    number: int
+    end_ms: int
+    taken: Bools = field(init=False)
+    suspect: Bools = field(init=False)
+    held: Bools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.taken = self.about.planned.copy()
+        self.suspect = self.about.planned.copy()
+        self.held = np.zeros(self.street.n, dtype=bool)
+
+    @property
+    def start_ms(self) -> int:
+        """Noon at which the window began."""
+        return self.end_ms - 24 * HOUR_MS
+
+    def onset(self) -> Times:
+        """When a darkness began: where known its first reading, else the start of the night."""
+        return np.where(self.memory.dark_since_ms > 0, self.memory.dark_since_ms, self.start_ms)
+
+    def is_open(self, *kinds: FindingKind) -> Bools:
+        """Luminaires with an open finding of one of these kinds."""
+        return self.memory.raised[:, [KIND_AT[k] for k in kinds]].any(axis=1)
+
+    def settle(
+        self,
+        kind: FindingKind,
+        flag: Bools,
+        known: Bools,
+        clear: Bools,
+        onset_ms: Times,
+        *,
+        need: Ints | int | None = None,
+        takes: bool = True,
+        sections: list[Section] | None = None,
+        evidence: Mapping[str, Floats] | None = None,
+    ) -> None:
+        """Count the night, open and end findings, and take the luminaires concerned."""
+        planned = self.about.planned
+        raised, ended = count_night(
+            self.memory,
+            kind,
+            flag & ~planned,
+            known & ~planned,
+            clear & ~planned,
+            onset_ms,
+            need=need,
+        )
+        of_row = {int(r): s for s in sections or [] for r in s.rows}
+        for row in raised:
+            self.raise_one(int(row), kind, of_row.get(int(row)), evidence or {})
+        for row in ended:
+            self.end_one(int(row), kind)
+        now_open = self.memory.raised[:, KIND_AT[kind]]
+        self.suspect |= flag | now_open
+        if takes:
+            self.taken |= flag | now_open
+
+    def raise_one(
+        self, row: int, kind: FindingKind, section: Section | None, evidence: Mapping[str, Floats]
+    ) -> None:
+        """Open a finding; its incident is the section's, or the one already out on the luminaire."""
+        start = int(self.memory.onset_ms[row, KIND_AT[kind]])
+        if section is None:
+            cause_kind = CauseKind.SENSOR if kind in SENSOR_CREW else CauseKind.LUMINAIRE
+            cause = row
+            incident = self.incident_on(row) or incident_key(
+                kind, cause_kind, self.about.name_of(cause_kind, cause), start
+            )
+        else:
+            cause_kind, cause, start = section.cause_kind, section.cause, section.start_ms
+            incident = self.incident_of(section, kind)
+        numbers = {name: float(values[row]) for name, values in evidence.items()}
+        numbers = {name: value for name, value in numbers.items() if np.isfinite(value)}
+        self.memory.open[row, KIND_AT[kind]] = Episode(
+            row,
+            kind,
+            start,
+            self.about.now_ms,
+            incident,
+            cause_kind,
+            cause,
+            evidence=numbers,
+        )
+
+    def incident_on(self, row: int) -> str:
+        """Incident of an open finding on the luminaire: a kind is revised inside its incident."""
+        for k in range(len(KINDS)):
+            if (row, k) in self.memory.open:
+                return self.memory.open[row, k].incident
+        return ""
+
+    def incident_of(self, section: Section, kind: FindingKind) -> str:
+        """Incident of a section: the one already out on a member, so that no second order goes out."""
+        members = {int(r) for r in section.rows}
+        out = [
+            e
+            for (row, _), e in self.memory.open.items()
+            if row in members
+            and (e.cause_kind == section.cause_kind or e.start_ms >= section.start_ms - 48 * HOUR_MS)
+        ]
+        grouped = [e for e in out if e.cause_kind not in (CauseKind.LUMINAIRE, CauseKind.SENSOR)]
+        if grouped or out:
+            return min(grouped or out, key=lambda e: (e.raised_ms, e.incident)).incident
+        name = self.about.name_of(section.cause_kind, section.cause)
+        return incident_key(kind, section.cause_kind, name, section.start_ms)
+
+    def end_one(self, row: int, kind: FindingKind) -> None:
+        """Close a finding at the first light of the night that showed it."""
+        episode = self.memory.open.pop((row, KIND_AT[kind]), None)
+        if episode is None:
+            return
+        lit = int(self.night.first_lit_ms[row])
+        seen = lit if lit > episode.start_ms else int(self.night.last_seen_ms[row])
+        episode.end_ms = max(seen, episode.start_ms + 1)
+        self.memory.closed.append(episode)
+        self.memory.closed_night[row] = self.number
+
+    # --- kinds, in order -------------------------------------------------------------------------
+
+    def stuck(self) -> None:
+        """Sensors that hold one value by day and night."""
+        stuck, moving = judge_stuck(self.night, self.memory, self.street, self.rules)
+        known = self.night.n_lux > 0
+        since = self.night.equal_since_ms
+        count = self.night.equal_count.astype(np.float32)
+        value = self.night.equal_value
+        evidence = {"equal_readings": count, "value_lx": value}
+        self.settle(K.SENSOR_STUCK, stuck, known, moving, since, evidence=evidence)
+
+    def supply(self) -> None:
+        """Sections, feeders and cabinets that went together."""
+        memory, street = self.memory, self.street
+        silent = silent_tonight(self.night, street) & street.mains & (memory.heard_nights > 1)
+        silent |= self.fell_silent() & street.mains
+        silent &= ~street.feeder_switched
+        stands = self.about.reports.stands(K.SUPPLY_LOSS, self.end_ms)
+        dead = self.darkness.dead | silent | stands
+        dark_onset = self.onset()
+        onset = np.where(silent, np.maximum(memory.last_seen_ms, 1), dark_onset)
+        stuck = self.is_open(K.SENSOR_STUCK)
+        usable = ~self.about.planned & ~stuck
+        found = dead_sections(dead, onset, usable, street, self.whole, self.rules)
+        found = [s for s in found if not self.gateway_explains(s, silent)]
+        flag = np.zeros(street.n, dtype=bool)
+        for section in found:
+            flag[section.rows] = True
+        # A member of an open section that is still dead stays in it.
+        was = memory.raised[:, KIND_AT[K.SUPPLY_LOSS]]
+        flag |= was & dead
+        known = self.darkness.known | silent
+        clear = self.darkness.lit & ~dead
+        evidence = {"dark_readings": self.night.n_dark.astype(np.float32)}
+        for row in np.flatnonzero(flag):
+            self.fold_into_section(int(row), found)
+        self.settle(
+            K.SUPPLY_LOSS, flag, known, clear, onset, sections=found, evidence=evidence
+        )
+
+    def fell_silent(self) -> Bools:
+        """Devices that spoke in this window and then stopped for at least an hour."""
+        quiet_ms = np.maximum(6000 * np.nan_to_num(self.street.interval_s, nan=600), HOUR_MS)
+        return (self.night.n_heard > 0) & (self.end_ms - self.memory.last_seen_ms > quiet_ms)
+
+    def gateway_explains(self, section: Section, silent: Bools) -> bool:
+        """Whether everybody else behind the section's gateway is silent as well."""
+        rows = section.rows
+        if silent[rows].mean() <= 0.95:
+            return False
+        gateways = np.unique(self.street.gateway[rows])
+        if gateways[0] < 0 or len(gateways) != 1:
+            return False
+        members = self.whole.gateway[gateways[0]]
+        others = np.setdiff1d(members[members >= 0], rows)
+        others = others[self.memory.last_seen_ms[others] > 0]
+        if not len(others):
+            return bool((self.end_ms - self.memory.last_seen_ms[rows]).max() < 7 * HOUR_MS)
+        gone = self.end_ms - self.memory.last_seen_ms[others] > HOUR_MS
+        return bool(gone.mean() > 0.5)
+
+    def fold_into_section(self, row: int, found: list[Section]) -> None:
+        """A lone order that is already out on a member becomes the section's."""
+        for kind in (K.LAMP_FAILURE, K.COMMUNICATION_FAILURE):
+            if (row, KIND_AT[kind]) in self.memory.open:
+                section = next((s for s in found if row in s.rows), None)
+                if section is None:
+                    continue
+                episode = self.memory.open[row, KIND_AT[kind]]
+                if episode.start_ms < section.start_ms - 24 * HOUR_MS:
+                    continue
+                episode.end_ms = self.end_ms
+                episode.note = "turned out to be a loss of supply"
+
+    def gateways(self) -> None:
+        """Gateways behind which nearly everybody fell silent."""
+        memory = self.memory
+        silent = (memory.last_seen_ms > 0) & (self.end_ms - memory.last_seen_ms >= 20 * HOUR_MS)
+        silent &= ~self.is_open(K.SUPPLY_LOSS)
+        heard = memory.last_seen_ms > 0
+        found = gateways_down(silent, memory.last_seen_ms, heard, self.street, self.whole)
+        self.gateway_sections = found
+
+    def silence(self) -> None:
+        """Devices without a reading for a day, the whole gateway's together."""
+        memory = self.memory
+        silent = silent_devices(memory, memory.last_seen_ms, self.street, self.rules, self.end_ms)
+        silent &= ~self.is_open(K.SUPPLY_LOSS)
+        for section in self.gateway_sections:
+            silent[section.rows] = True
+        heard = self.night.n_heard >= 2
+        always = np.ones(self.street.n, dtype=bool)
+        onset = memory.last_seen_ms
+        hours = ((self.end_ms - memory.last_seen_ms) / HOUR_MS).astype(np.float32)
+        self.settle(
+            K.COMMUNICATION_FAILURE,
+            silent & ~heard,
+            always,
+            heard,
+            onset,
+            sections=self.gateway_sections,
+            evidence={"silent_h": hours},
+        )
+
+    def weather(self) -> None:
+        """Hold what rests on light alone while much of the city changes at once (snow on domes)."""
+        memory, rules = self.memory, self.rules
+        with np.errstate(invalid="ignore"):
+            low = (self.levels.own < -0.22) | (self.levels.response < -0.25)
+        outdoor = ~self.street.tunnel & ~self.is_open(K.SUPPLY_LOSS) & (self.night.n_lux > 0)
+        new = low & ~memory.was_low & outdoor & ~self.taken
+        if new.sum() > max(rules.weather_share * outdoor.sum(), 5):
+            memory.hold_until = self.number + 3
+        memory.was_low = low
+        if memory.hold_until >= self.number:
+            self.held = ~self.street.tunnel
+
+    def lamp_failure(self) -> None:
+        """Lamps that are out."""
+        memory, night = self.memory, self.night
+        stands = self.about.reports.stands(K.LAMP_FAILURE, self.end_ms)
+        no_light = memory.lux_nights == 0
+        failing = (night.n_failed >= 2) & (night.n_failed >= 0.5 * night.n_status)
+        by_report = no_light & (stands | failing) & ~(night.power_dark < 0.5)
+        with np.errstate(invalid="ignore"):
+            black = (np.exp(self.levels.own) < 0.10) & (np.abs(self.levels.response) < 0.2)
+        passes = ~self.held | (night.power_dark > 0.75) | black
+        flag = (self.darkness.out & passes & ~self.taken) | (by_report & ~self.taken)
+        known = (self.darkness.known & passes) | no_light
+        clear = self.darkness.lit | (no_light & ~stands & ~failing)
+        onset = self.onset()
+        reported = self.about.reports.onset_ms(K.LAMP_FAILURE)
+        onset = np.where(by_report & (reported > 0), reported, onset)
+        share = (night.n_dark / np.maximum(night.n_known, 1)).astype(np.float32)
+        evidence = {
+            "dark_share": share,
+            "level": np.exp(self.levels.own),
+            "daylight": np.exp(self.levels.response),
+        }
+        rows = dark_rows(flag, self.street, self.whole, self.rules)
+        grouped = [
+            Section(r, CauseKind.SEGMENT, int(self.street.segment[r[0]]), int(onset[r].min()))
+            for r in rows
+            if self.street.segment[r[0]] >= 0
+        ]
+        self.settle(
+            K.LAMP_FAILURE, flag, known, clear, onset, sections=grouped, evidence=evidence
+        )
+
+    def day_burning(self) -> None:
+        """Lamps that burn by day."""
+        burning, dark, known, ratio = judge_day_burning(
+            self.night, self.memory, self.street, self.rules
+        )
+        watts = np.isfinite(self.night.power_day)
+        onset = np.full(self.street.n, self.start_ms, dtype=np.int64)
+        self.settle(
+            K.LAMP_UNEXPECTED_ON,
+            burning & ~self.taken,
+            known & (watts | ~self.held),
+            dark,
+            onset,
+            need=np.where(watts, 2, 3).astype(np.int32),
+            takes=False,
+            evidence={"by_day": ratio},
+        )
+
+    def cycling(self) -> None:
+        """Lamps that go out and come back."""
+        cycling, steady = judge_cycling(self.night, self.memory)
+        onset = np.full(self.street.n, self.start_ms + 6 * HOUR_MS, dtype=np.int64)
+        known = (self.night.n_known >= 10) & ~self.held
+        changes = (self.night.falls + self.night.rises).astype(np.float32)
+        flag = cycling & ~self.taken
+        self.settle(K.CYCLING_FAILURE, flag, known, steady, onset, evidence={"changes": changes})
+
+    def switching(self) -> None:
+        """Lamps on late or off early; most of a feeder at once is the feeder's clock."""
+        late, right, excess = judge_switching(self.night, self.memory, self.street)
+        late &= ~self.taken & self.memory.frozen
+        known = (self.night.n_known > 10) & ~self.held
+        shared = one_clock(late, known, self.street)
+        members = np.unique(self.street.feeder[shared])
+        onset = np.full(self.street.n, self.start_ms, dtype=np.int64)
+        grouped = [
+            Section(
+                np.flatnonzero(shared & (self.street.feeder == f)).astype(np.int32),
+                CauseKind.FEEDER,
+                int(f),
+                self.start_ms,
+            )
+            for f in members
+        ]
+        need = np.where(shared, 2, 3).astype(np.int32)
+        self.settle(
+            K.SWITCHING_ERROR,
+            late,
+            known,
+            right,
+            onset,
+            need=need,
+            takes=False,
+            sections=grouped,
+            evidence={"slots": excess},
+        )
+
+    def level_kinds(self) -> None:
+        """Blind, drifting and misaimed sensors, dimming failures and depreciation."""
+        memory, rules = self.memory, self.rules
+        power = self.night.power_night / first_nights(memory.ref_power)
+        verdict = whose_fault(memory, power, self.street.tunnel)
+        sigma = np.maximum(scatter_of(memory.ref_level), 0.015)
+        low = below_own_scatter(verdict.change, sigma, rules.level_loss) & memory.frozen
+        known = np.isfinite(self.levels.own) & ~self.held
+        step = in_one_step(memory.levels[:, -10:], verdict.change)
+        onset = np.full(self.street.n, self.start_ms - 24 * HOUR_MS, dtype=np.int64)
+        evidence = {"level": np.exp(verdict.change), "daylight": np.exp(verdict.response)}
+        with np.errstate(invalid="ignore"):
+            mild = np.abs(verdict.change) < rules.level_loss / 2
+            deep = verdict.change < -0.5
+            up = (verdict.change > 0.19) & (verdict.response > 0.15) & verdict.sensor & memory.frozen
+            blind = low & verdict.sensor & step & (verdict.change < -0.42)
+            drift = (low & verdict.sensor & ~step) | (up & ~in_one_step(-memory.levels[:, -10:], -verdict.change))
+            away = low & verdict.misaimed
+            neighbour = explained_by_neighbour(verdict.change, self.street)
+        free = ~self.taken
+        soon = np.where(deep, 2, 3).astype(np.int32)
+        self.settle(K.SENSOR_BLIND, blind & free, known, mild, onset, need=soon, evidence=evidence)
+        free = ~self.taken
+        self.settle(K.SENSOR_DRIFT, drift & free, known, mild, onset, need=soon, evidence=evidence)
+        free = ~self.taken
+        self.settle(K.MISAIMED, away & free, known, mild, onset, evidence=evidence)
+        free = ~self.taken & ~self.darkness.out
+        dimmed = low & verdict.lamp & ~neighbour
+        self.settle(
+            K.DIMMING_FAILURE, dimmed & step & free, known, mild, onset, evidence=evidence
+        )
+        free = ~self.taken & ~self.darkness.out
+        lost, loss = slow_loss(memory, verdict, self.street, rules)
+        slow = ((dimmed & ~step) | (lost & ~neighbour)) & free
+        evidence["loss"] = np.exp(loss)
+        self.settle(K.DEPRECIATION, slow, known, mild, onset, evidence=evidence)
+
+    gateway_sections: list[Section] = field(default_factory=list)
+
+
+def scatter_of(buffer: Floats) -> Floats:
+    """Scatter of the nights that were learned from; the usual 0.03 where too few."""
+    (middle,) = row_quantiles(buffer, 0.5)
+    (mad,) = row_quantiles(np.abs(buffer - middle[:, None]), 0.5)
+    enough = np.count_nonzero(np.isfinite(buffer), axis=1) >= 5
+    return np.where(enough, 1.48 * mad, 0.03).astype(np.float32)
+
+
+def learn(
+    memory: Memory, night: Night, levels: Levels, suspect: Bools, rules: Rules, street: Street
+) -> None:
+    """Learn from a healthy night while the reference is open; never adapt it afterwards."""
+    del rules
+    well = ~suspect & (night.n_known > 0)
+    nan = np.float32(np.nan)
+    with np.errstate(invalid="ignore"):
+        dark = night.n_dark > 0.5 * night.n_known
+    usable = well & ~dark
+    remember(memory.ref_lux, np.where(usable & (night.n_full >= 6), night.lux_full, nan))
+    remember(memory.ref_dim, np.where(usable & (night.n_dim >= 6), night.lux_dim, nan))
+    remember(memory.ref_am, np.where(~suspect, night.response_am, nan))
+    remember(memory.ref_pm, np.where(~suspect, night.response_pm, nan))
+    remember(memory.ref_power, np.where(usable, night.power_night, nan))
+    switched = usable & (night.n_known > 10)
+    remember(memory.ref_lead, np.where(switched, night.lead, nan).astype(np.float32))
+    remember(memory.ref_trail, np.where(switched, night.trail, nan).astype(np.float32))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(night.information > 15, night.surplus / night.information, np.nan)
+    remember(memory.ref_surplus, np.where(~suspect, np.clip(ratio, -1, 1), nan).astype(np.float32))
+    fresh = np.isnan(memory.share)
+    memory.share = np.where(fresh, night.share, memory.share).astype(np.float32)
+    settle_reference(memory, street)
+    remember(memory.ref_level, np.where(usable & memory.frozen, levels.own, nan))
+    normal = (night.equal_longest <= SLOTS_OF_TWO_DAYS) & (memory.heard_nights <= 10)
+    memory.longest_run = np.where(
+        normal & (night.n_lux > 0), np.maximum(memory.longest_run, night.equal_longest), memory.longest_run
+    ).astype(np.int32)
+    memory.run_value, memory.run_count = night.equal_value, night.equal_count
+    memory.run_day, memory.run_night = night.equal_day, night.equal_night
+    memory.run_since_ms = night.equal_since_ms
+
+
+SLOTS_OF_TWO_DAYS = 288
+
+
+def settle_reference(memory: Memory, street: Street) -> None:
+    """Own level: the registry's while too little was seen, then the median of what was; then frozen.
+
+    A level below half of the nominal one is a fault older than the feed: the nominal one stands.
+    """
+    open_rows = ~memory.frozen
+    seen = first_nights(memory.ref_lux, least=3)
+    nominal = street.nominal_lx
+    with np.errstate(invalid="ignore"):
+        own = np.where(np.isfinite(seen) & ~(seen < 0.5 * nominal), seen, nominal)
+    own = np.where(np.isfinite(own), own, seen)
+    memory.own_lx = np.where(open_rows, own, memory.own_lx).astype(np.float32)
+    dim = first_nights(memory.ref_dim, least=3)
+    memory.own_dim_lx = np.where(open_rows, dim, memory.own_dim_lx).astype(np.float32)
+    learned = np.isfinite(memory.ref_lux).all(axis=1) | np.isfinite(memory.ref_dim).all(axis=1)
+    memory.frozen = memory.frozen | learned

@@ -1,0 +1,95 @@
+"""How bright each luminaire was against its own normal, with weather and sensor told apart.
+
+`A` is the night's level, `A'` the same without what the whole feeder had in common (rain, voltage, snow
+on the ground), `C` the answer to daylight. All are natural logs of ratios to the luminaire's own normal.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analytics.daylight import group_medians
+from analytics.grid import Bools, Floats, Ints, row_quantiles
+from analytics.memory import Memory
+from analytics.nights import Night
+from analytics.street import Street, padded_groups
+
+__all__ = ["Levels", "derive_levels", "last_median"]
+
+FLOOR_LX = 0.3  # a city's sky is never darker than this
+LEAST_FULL = 6
+
+
+@dataclass(slots=True)
+class Levels:
+    """One night's levels.
+
+    Attributes
+    ----------
+    raw : float32 (n,)
+        A.
+    own : float32 (n,)
+        A', the feeder's common change taken off.
+    dim : float32 (n,)
+        The same at reduced light.
+    response : float32 (n,)
+        C: the morning after, or the afternoon before where there was none.
+    response_day : float32 (n,)
+        Mean of morning and afternoon, for slow changes.
+    """
+
+    raw: Floats
+    own: Floats
+    dim: Floats
+    response: Floats
+    response_day: Floats
+
+
+def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
+    """Levels of one night against what was learned before it; NaN where nothing was seen."""
+    floor = np.maximum(street.resolution_lx, FLOOR_LX)
+    full = log_ratio(night.lux_full, memory.own_lx, floor, night.n_full >= LEAST_FULL)
+    dim = log_ratio(night.lux_dim, memory.own_dim_lx, floor, night.n_dim >= LEAST_FULL)
+    raw = np.where(np.isfinite(full), full, dim)
+    own = raw - common_mode(raw, memory.raised.any(axis=1), street)
+    am = night.response_am - first_nights(memory.ref_am)
+    pm = night.response_pm - first_nights(memory.ref_pm)
+    response = np.where(np.isfinite(am), am, pm)
+    weight_am = np.where(np.isfinite(am), night.n_am, 0)
+    weight_pm = np.where(np.isfinite(pm), night.n_pm, 0)
+    total = weight_am + weight_pm
+    both = np.nan_to_num(am) * weight_am + np.nan_to_num(pm) * weight_pm
+    day = np.where(total > 0, both / np.maximum(total, 1), np.nan)
+    return Levels(raw, own, dim, response.astype(np.float32), day.astype(np.float32))
+
+
+def log_ratio(lux: Floats, own: Floats, floor: Floats, enough: Bools) -> Floats:
+    """Log of a level over the normal one, both held above what a city's night can be."""
+    with np.errstate(invalid="ignore"):
+        ratio = np.log(np.maximum(lux, floor) / np.maximum(own, floor))
+    return np.where(enough, ratio, np.nan).astype(np.float32)
+
+
+def common_mode(level: Floats, suspect: Bools, street: Street) -> Floats:
+    """The change that a luminaire's peers had tonight; 0 where fewer than four lit ones were seen."""
+    with np.errstate(invalid="ignore"):
+        usable = (level > np.log(0.6)) & ~suspect
+    values = np.where(usable, level, np.float32(np.nan))[:, None]
+    middle, n = group_medians(values, padded_groups(street.peers))
+    middle = np.where(n >= 4, middle, 0)[:, 0]
+    return middle[street.peers].astype(np.float32)
+
+
+def first_nights(buffer: Floats, least: int = 3) -> Floats:
+    """Median of the nights that were learned from; NaN with fewer than `least`."""
+    (middle,) = row_quantiles(buffer, 0.5)
+    enough = np.count_nonzero(np.isfinite(buffer), axis=1) >= least
+    return np.where(enough, middle, np.float32(np.nan))
+
+
+def last_median(history: Floats, nights: int, least: int) -> Floats:
+    """Median of the newest columns; NaN with fewer than `least` values."""
+    part = history[:, -nights:]
+    (middle,) = row_quantiles(part, 0.5)
+    enough = np.count_nonzero(np.isfinite(part), axis=1) >= least
+    return np.where(enough, middle, np.float32(np.nan))

@@ -1,0 +1,211 @@
+"""What a night round remembers from the nights before: learned levels, last nights, counters.
+
+Everything in it follows from the stored nights by judging them in order, so it may be lost at any time.
+"""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from analytics.findings import CauseKind, FindingKind
+from analytics.grid import Bools, Floats, Ints, Times
+from analytics.nights import Known, Run
+
+__all__ = ["KINDS", "KIND_AT", "LOOK_BACK", "REFERENCE_NIGHTS", "Episode", "Memory", "remember"]
+
+KINDS = tuple(FindingKind)
+KIND_AT = {kind: i for i, kind in enumerate(KINDS)}
+REFERENCE_NIGHTS = 10
+LOOK_BACK = 20
+
+
+@dataclass(slots=True)
+class Episode:
+    """One matter on one luminaire from its first sign to its end.
+
+    Attributes
+    ----------
+    row : int
+    kind : FindingKind
+    start_ms : int
+    raised_ms : int
+        The round that first reported it.
+    end_ms : int or None
+    incident : str
+        Decided in `analytics.cause`.
+    cause_kind : CauseKind
+    cause : int
+    confidence : float
+    evidence : dict of str to float
+    note : str
+    """
+
+    row: int
+    kind: FindingKind
+    start_ms: int
+    raised_ms: int
+    incident: str
+    cause_kind: CauseKind
+    cause: int
+    end_ms: int | None = None
+    confidence: float = 0.9
+    evidence: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Memory:
+    """State after judging one night; `n` luminaires.
+
+    Attributes
+    ----------
+    night : int
+        The last night that was judged; -1 before the first.
+    own_lx, own_dim_lx : float32 (n,)
+        Level that counts as normal [lx]; NaN while unknown.
+    frozen : bool (n,)
+        Whether ten nights were learned.
+    share : float32 (n,)
+        Log share of the sky.
+    ref_* : float32 (n, 10)
+        Values of the nights that are learned from, NaN where still open.
+    levels, responses : float32 (n, 20)
+        A' and C of the last nights, newest last.
+    hits, misses, clears : uint8 (n, kinds)
+    raised : bool (n, kinds)
+    onset_ms : int64 (n, kinds)
+    closed_night : int32 (n,)
+        Night in which the last finding on the luminaire ended.
+    """
+
+    n: int
+    night: int
+    own_lx: Floats
+    own_dim_lx: Floats
+    frozen: Bools
+    share: Floats
+    ref_lux: Floats
+    ref_dim: Floats
+    ref_am: Floats
+    ref_pm: Floats
+    ref_surplus: Floats
+    ref_power: Floats
+    ref_lead: Floats
+    ref_trail: Floats
+    ref_level: Floats
+    levels: Floats
+    dim_levels: Floats
+    responses: Floats
+    surplus: Floats
+    information: Floats
+    lead_now: Floats
+    trail_now: Floats
+    hits: Ints
+    misses: Ints
+    clears: Ints
+    raised: Bools
+    onset_ms: Times
+    closed_night: Ints
+    longest_run: Ints
+    last_seen_ms: Times
+    heard_nights: Ints
+    lux_nights: Ints
+    dark_since_ms: Times
+    was_low: Bools
+    neighbour_left: Floats
+    neighbour_right: Floats
+    left_dark_nights: Ints
+    right_dark_nights: Ints
+    learn_from: Ints
+    run_value: Floats
+    run_count: Ints
+    run_day: Ints
+    run_night: Ints
+    run_since_ms: Times
+    hold_until: int = -1
+    open: dict[tuple[int, int], Episode] = field(default_factory=dict)
+    closed: list[Episode] = field(default_factory=list)
+
+    @classmethod
+    def fresh(cls, n: int, nominal_lx: Floats) -> "Memory":
+        """Before the first night: only what the registry says."""
+        kinds = len(KINDS)
+
+        def floats(*shape: int) -> Floats:
+            return np.full(shape, np.nan, dtype=np.float32)
+
+        def ints(*shape: int) -> Ints:
+            return np.zeros(shape, dtype=np.int32)
+
+        return cls(
+            n=n,
+            night=-1,
+            own_lx=nominal_lx.astype(np.float32).copy(),
+            own_dim_lx=floats(n),
+            frozen=np.zeros(n, dtype=bool),
+            share=floats(n),
+            ref_lux=floats(n, REFERENCE_NIGHTS),
+            ref_dim=floats(n, REFERENCE_NIGHTS),
+            ref_am=floats(n, REFERENCE_NIGHTS),
+            ref_pm=floats(n, REFERENCE_NIGHTS),
+            ref_surplus=floats(n, REFERENCE_NIGHTS),
+            ref_power=floats(n, REFERENCE_NIGHTS),
+            ref_lead=floats(n, REFERENCE_NIGHTS),
+            ref_trail=floats(n, REFERENCE_NIGHTS),
+            ref_level=floats(n, REFERENCE_NIGHTS),
+            levels=floats(n, LOOK_BACK),
+            dim_levels=floats(n, LOOK_BACK),
+            responses=floats(n, LOOK_BACK),
+            surplus=floats(n, 3),
+            information=floats(n, 3),
+            lead_now=floats(n),
+            trail_now=floats(n),
+            hits=ints(n, kinds),
+            misses=ints(n, kinds),
+            clears=ints(n, kinds),
+            raised=np.zeros((n, kinds), dtype=bool),
+            onset_ms=np.zeros((n, kinds), dtype=np.int64),
+            closed_night=np.full(n, -100, dtype=np.int32),
+            longest_run=ints(n),
+            last_seen_ms=np.zeros(n, dtype=np.int64),
+            heard_nights=ints(n),
+            lux_nights=ints(n),
+            dark_since_ms=np.zeros(n, dtype=np.int64),
+            was_low=np.zeros(n, dtype=bool),
+            neighbour_left=floats(n),
+            neighbour_right=floats(n),
+            left_dark_nights=ints(n),
+            right_dark_nights=ints(n),
+            learn_from=ints(n),
+            run_value=floats(n),
+            run_count=ints(n),
+            run_day=ints(n),
+            run_night=ints(n),
+            run_since_ms=np.zeros(n, dtype=np.int64),
+        )
+
+    @property
+    def known(self) -> Known:
+        """What the next night is reduced with."""
+        return Known(self.own_lx, self.own_dim_lx, self.share)
+
+    @property
+    def run(self) -> Run:
+        """The run of equal readings carried into the next night."""
+        return Run(self.run_value, self.run_count, self.run_day, self.run_night, self.run_since_ms)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything that is an array, by name."""
+        return {
+            f.name: value
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+        }
+
+
+def remember(buffer: Floats, value: Floats) -> None:
+    """Put each row's value in its first open place; NaN and full rows change nothing."""
+    place = np.count_nonzero(np.isfinite(buffer), axis=1)
+    rows = np.flatnonzero(np.isfinite(value) & (place < buffer.shape[1]))
+    buffer[rows, place[rows]] = value[rows]

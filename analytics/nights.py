@@ -1,0 +1,498 @@
+"""One night of readings reduced to a row of numbers per luminaire.
+
+Everything later looks back over these rows only, so a round costs one night whatever the history.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.daylight import SKY_FROM_DEG, daylight
+from analytics.dimming import Expectation
+from analytics.grid import SLOT_MS, SLOTS, Bools, Floats, Ints, Times, row_quantiles
+from analytics.street import Street
+
+__all__ = ["NIGHT_FEATURES", "Known", "Night", "Run", "blank", "reduce_night", "transitions"]
+
+DARK_BELOW = 0.5  # of the own lit level: a dead lamp between lit ones reads 0.05-0.3 of it
+LEAST_LIT_LX = 1.0
+DEAD_POWER = 0.06  # of the rated power: drivers on standby take less
+
+
+@dataclass(slots=True)
+class Known:
+    """What was learned about each luminaire before this night.
+
+    Attributes
+    ----------
+    own_lx, own_dim_lx : float32 (n,)
+        Own lit level at full and at reduced light [lx]; NaN where not known.
+    share : float32 (n,)
+        Log share of the sky; NaN where not known.
+    """
+
+    own_lx: Floats
+    own_dim_lx: Floats
+    share: Floats
+
+
+@dataclass(slots=True)
+class Run:
+    """The run of equal readings that each device was in when the window before ended.
+
+    Attributes
+    ----------
+    value : float32 (n,)
+        NaN where there was none.
+    count, day, night : int32 (n,)
+        Readings in it, those with the sun above 3 degrees, those at night.
+    since_ms : int64 (n,)
+    """
+
+    value: Floats
+    count: Ints
+    day: Ints
+    night: Ints
+    since_ms: Times
+
+
+@dataclass(slots=True)
+class Night:
+    """Features of one window, one entry a luminaire; NaN (or 0 counts) where nothing was received.
+
+    Attributes
+    ----------
+    n_heard : int32
+        Slots in which any quantity arrived.
+    n_lux, n_power : int32
+        Slots with illuminance, with power.
+    n_lit, n_known, n_dark : int32
+        Slots with light expected; those with a reading; those that were dark.
+    n_full, n_dim : int32
+        Readings at full and at reduced light.
+    lead, trail : int32
+        Dark readings before the first and after the last lit one.
+    falls, rises : int32
+        Lit to dark and back, over known slots.
+    tail_h : float32
+        Length of the darkness that the night ended with [h]; 0 when it ended lit.
+    first_lit_ms, last_lit_ms : int64
+        0 where no light was seen.
+    dark_since_ms : int64
+        First reading of the darkness that the night ended with, or of the night when all dark; 0.
+    last_seen_ms : int64
+        Last slot in which anything arrived; 0 = silent all the window.
+    first_deg, last_deg : float32
+        Elevation of the sun when first and last seen lit.
+    lux_full, lux_dim : float32
+        Median at full and at reduced light [lx].
+    lux_high : float32
+        0.8 quantile at full light [lx]: the night's own lit level.
+    own_lx : float32
+        The level the dark counts were made with.
+    response_am, response_pm, surplus, information : float32
+        See `analytics.daylight.Daylight`.
+    n_am, n_pm : int32
+    share : float32
+        Log share of the sky that was used.
+    power_night, power_dark, power_day : float32
+        Power over what the commanded level takes; share of dark-expected readings without power;
+        share of rated power by day.
+    equal_value : float32
+        Of the run of equal readings at the end.
+    equal_count, equal_day, equal_night : int32
+    equal_since_ms : int64
+    equal_longest : int32
+        Longest run seen in this window, the one carried in included.
+    status : int32
+        All status bits seen, or-ed.
+    n_failed, n_status : int32
+        Status readings with a failure bit (1 or 2), and all.
+    last_gasp : int32
+        Status readings with bit 128.
+    """
+
+    n_heard: Ints
+    n_lux: Ints
+    n_power: Ints
+    n_lit: Ints
+    n_known: Ints
+    n_dark: Ints
+    n_full: Ints
+    n_dim: Ints
+    lead: Ints
+    trail: Ints
+    falls: Ints
+    rises: Ints
+    tail_h: Floats
+    first_lit_ms: Times
+    last_lit_ms: Times
+    dark_since_ms: Times
+    last_seen_ms: Times
+    first_deg: Floats
+    last_deg: Floats
+    lux_full: Floats
+    lux_dim: Floats
+    lux_high: Floats
+    own_lx: Floats
+    response_am: Floats
+    response_pm: Floats
+    surplus: Floats
+    information: Floats
+    n_am: Ints
+    n_pm: Ints
+    share: Floats
+    power_night: Floats
+    power_dark: Floats
+    power_day: Floats
+    equal_value: Floats
+    equal_count: Ints
+    equal_day: Ints
+    equal_night: Ints
+    equal_since_ms: Times
+    equal_longest: Ints
+    status: Ints
+    n_failed: Ints
+    n_status: Ints
+    last_gasp: Ints
+
+    @classmethod
+    def empty(cls, n: int) -> "Night":
+        """A night in which nobody said anything."""
+        return cls(**{name: blank(name, n) for name in NIGHT_FEATURES})
+
+
+NIGHT_FEATURES = tuple(f.name for f in fields(Night))
+FLOAT_FEATURES = frozenset(
+    "tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
+    "information share power_night power_dark power_day equal_value".split()
+)
+TIME_FEATURES = frozenset(name for name in NIGHT_FEATURES if name.endswith("_ms"))
+
+
+def blank(name: str, n: int) -> npt.NDArray[np.generic]:
+    """The column of a feature about which nothing is known."""
+    if name in FLOAT_FEATURES:
+        return np.full(n, np.nan, dtype=np.float32)
+    return np.zeros(n, dtype=np.int64 if name in TIME_FEATURES else np.int32)
+
+
+def transitions(dark: Bools, known: Bools) -> tuple[Ints, Ints]:
+    """How often light fell and rose; slots without a reading are skipped, they are not dark.
+
+    Parameters
+    ----------
+    dark, known : bool (n, s)
+
+    Returns
+    -------
+    falls, rises : int32 (n,)
+    """
+    n, s = dark.shape
+    if s == 0:
+        return np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
+    at = np.maximum.accumulate(np.where(known, np.arange(s, dtype=np.int16), np.int16(-1)), axis=1)
+    now = np.take_along_axis(dark, np.maximum(at, 0), 1)
+    both = at[:, :-1] >= 0
+    falls = np.count_nonzero(both & ~now[:, :-1] & now[:, 1:], axis=1)
+    rises = np.count_nonzero(both & now[:, :-1] & ~now[:, 1:], axis=1)
+    return falls.astype(np.int32), rises.astype(np.int32)
+
+
+def reduce_night(
+    lux: Floats,
+    *,
+    street: Street,
+    expected: Sequence[Expectation],
+    group: Ints,
+    start_ms: int,
+    known: Known,
+    run: Run,
+    members: Ints,
+    power: Floats | None = None,
+    status: Floats | None = None,
+    heard: Bools | None = None,
+) -> Night:
+    """Reduce one window of readings.
+
+    Parameters
+    ----------
+    lux : float32 (n, 144)
+        NaN where silent.
+    street : Street
+    expected : sequence of Expectation
+        One per group of luminaires with the same sun and programme.
+    group : int32 (n,)
+        Index into `expected`.
+    start_ms : int
+        Noon at which the window begins.
+    known : Known
+    run : Run
+        Run of equal readings carried in from the window before.
+    members : int32 (n_groups, largest)
+        `street.padded_groups(street.peers)`.
+    power, status : float32 (n, 144), optional
+    heard : bool (n, 144), optional
+        Slots in which anything arrived; those with illuminance where not given.
+
+    Returns
+    -------
+    Night
+    """
+    out = Night.empty(len(lux))
+    valid = np.isfinite(lux)
+    heard = valid if heard is None else heard
+    out.n_lux = count(valid)
+    out.n_heard = count(heard)
+    out.last_seen_ms = last_time(heard, start_ms)
+    out.own_lx = known.own_lx.astype(np.float32)
+    for rows, columns in blocks(expected, group):
+        burn(out, lux, valid, rows, columns, expected, group, start_ms, known)
+        if power is not None:
+            watts(out, power, rows, columns, expected, group, street.rated_w)
+    sunlight(out, lux, street, expected, group, known, members)
+    equal_runs(out, lux, valid, expected, group, start_ms, run)
+    if power is not None:
+        out.n_power = count(np.isfinite(power))
+    if status is not None:
+        status_bits(out, status)
+    return out
+
+
+def count(mask: Bools) -> Ints:
+    """Number of true slots in each row."""
+    return np.count_nonzero(mask, axis=1).astype(np.int32)
+
+
+def last_time(mask: Bools, start_ms: int) -> Times:
+    """Start of the last true slot of each row [ms]; 0 where there is none."""
+    last = mask.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1)
+    return np.where(mask.any(axis=1), start_ms + last * SLOT_MS, 0).astype(np.int64)
+
+
+def blocks(
+    expected: Sequence[Expectation], group: Ints
+) -> list[tuple[npt.NDArray[np.intp] | slice, slice]]:
+    """Rows that share a night, with the columns it spans: those lit round the clock go apart."""
+    whole = np.array([e.night.all() for e in expected], dtype=bool)
+    out: list[tuple[npt.NDArray[np.intp] | slice, slice]] = []
+    for always in (False, True):
+        chosen = [e for e, w in zip(expected, whole, strict=True) if w == always and e.night.any()]
+        if not chosen:
+            continue
+        night = np.flatnonzero(np.any([e.night for e in chosen], axis=0))
+        of_kind = whole[group] == always
+        rows = slice(None) if of_kind.all() else np.flatnonzero(of_kind)
+        if of_kind.any():
+            out.append((rows, slice(int(night[0]), int(night[-1]) + 1)))
+    return out
+
+
+def burn(
+    out: Night,
+    lux: Floats,
+    valid: Bools,
+    rows: npt.NDArray[np.intp] | slice,
+    columns: slice,
+    expected: Sequence[Expectation],
+    group: Ints,
+    start_ms: int,
+    known: Known,
+) -> None:
+    """Levels, dark counts and switching of the rows whose night lies in these columns."""
+    g = group[rows]
+    x, there = lux[rows, columns], valid[rows, columns]
+    lit_wanted = np.stack([e.lit[columns] for e in expected])
+    level = np.stack([e.level[columns] for e in expected])
+    full = np.stack([e.full[columns] for e in expected])
+    dimmed = np.stack([e.dimmed[columns] for e in expected])
+    motion = np.stack([(e.motion & e.dimmed)[columns] for e in expected])
+
+    own = np.maximum(known.own_lx[rows], LEAST_LIT_LX)
+    own_dim = np.maximum(known.own_dim_lx[rows], LEAST_LIT_LX / 2)
+    # Where the dimmed level was learned it says more than the programme; never above it, though.
+    limit = level[g] * own[:, None]
+    if dimmed.any():
+        learned = dimmed[g] & ~motion[g] & np.isfinite(own_dim)[:, None]
+        limit = np.where(learned, np.minimum(own_dim[:, None], own[:, None]), limit)
+    wanted = lit_wanted[g]
+    seen = wanted & there
+    with np.errstate(invalid="ignore"):
+        dark = seen & (x < DARK_BELOW * limit)
+    bright = seen & ~dark & np.isfinite(own)[:, None]
+    dark &= np.isfinite(own)[:, None]
+
+    out.n_lit[rows] = count(wanted)
+    out.n_known[rows] = count(seen)
+    out.n_dark[rows] = count(dark)
+    index = np.arange(x.shape[1], dtype=np.int16)
+    any_bright = bright.any(axis=1)
+    first = np.where(any_bright, np.argmax(bright, axis=1), x.shape[1])
+    last = np.where(any_bright, x.shape[1] - 1 - np.argmax(bright[:, ::-1], axis=1), -1)
+    out.lead[rows] = np.where(any_bright, count(dark & (index < first[:, None])), 0)
+    after = dark & (index > last[:, None])
+    out.trail[rows] = np.where(any_bright, count(after), 0)
+    any_after = after.any(axis=1)
+    first_after = np.argmax(after, axis=1)
+    last_after = x.shape[1] - 1 - np.argmax(after[:, ::-1], axis=1)
+    out.tail_h[rows] = np.where(any_after, (last_after - first_after + 1) / 6, 0)
+    t0 = start_ms + columns.start * SLOT_MS
+    out.dark_since_ms[rows] = np.where(any_after, t0 + first_after * SLOT_MS, 0)
+    out.first_lit_ms[rows] = np.where(any_bright, t0 + first * SLOT_MS, 0)
+    out.last_lit_ms[rows] = np.where(any_bright, t0 + last * SLOT_MS, 0)
+    out.falls[rows], out.rises[rows] = transitions(dark, seen)
+
+    elevation = np.stack([e.elevation for e in expected])
+    out.first_deg[rows], out.last_deg[rows] = switching_elevations(
+        lux[rows], own, elevation, g, columns
+    )
+    at_full = np.where(full[g], x, np.float32(np.nan))
+    out.n_full[rows] = count(np.isfinite(at_full))
+    out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
+    if dimmed.any():
+        at_dim = np.where(dimmed[g], x, np.float32(np.nan))
+        out.n_dim[rows] = count(np.isfinite(at_dim))
+        middle, high = row_quantiles(at_dim, 0.5, 0.9)
+        out.lux_dim[rows] = np.where(motion[g].any(axis=1), high, middle)
+
+
+def switching_elevations(
+    lux: Floats, own: Floats, elevation: Floats, group: Ints, columns: slice
+) -> tuple[Floats, Floats]:
+    """Elevation of the sun at the first and the last lit reading of the night.
+
+    Twilight outshines the lamp above -4 degrees, so only slots below that are looked at, from one
+    hour before the night's columns to one hour after.
+    """
+    low, high = max(columns.start - 6, 0), min(columns.stop + 6, SLOTS)
+    deg = elevation[:, low:high]
+    with np.errstate(invalid="ignore"):
+        lit = (lux[:, low:high] >= DARK_BELOW * own[:, None]) & (deg < -4)[group]
+    some = lit.any(axis=1)
+    first = np.argmax(lit, axis=1)
+    last = lit.shape[1] - 1 - np.argmax(lit[:, ::-1], axis=1)
+    rows = np.arange(len(lux))
+    first_deg = np.where(some, deg[group, first], np.float32(np.nan))
+    last_deg = np.where(some, deg[group, last], np.float32(np.nan))
+    del rows
+    return first_deg.astype(np.float32), last_deg.astype(np.float32)
+
+
+def watts(
+    out: Night,
+    power: Floats,
+    rows: npt.NDArray[np.intp] | slice,
+    columns: slice,
+    expected: Sequence[Expectation],
+    group: Ints,
+    rated_w: Floats,
+) -> None:
+    """Power against the commanded level at night, and against the rated power by day."""
+    g = group[rows]
+    relative = power[rows] / rated_w[rows][:, None]
+    night = relative[:, columns]
+    level = np.stack([e.level[columns] for e in expected])
+    lit = np.stack([e.lit[columns] for e in expected])
+    motion = np.stack([e.motion[columns] for e in expected])
+    there = np.isfinite(night) & lit[g]
+    with np.errstate(invalid="ignore"):
+        dead = there & (night < DEAD_POWER)
+    n = count(there)
+    share = count(dead) / np.maximum(n, 1)
+    out.power_dark[rows] = np.where(n >= 4, share, np.nan)
+    # A driver takes about 8 % of its power to stay awake; the rest follows the level.
+    at_level = np.where((lit & ~motion)[g], night / (0.08 + 0.92 * level[g]), np.float32(np.nan))
+    (middle,) = row_quantiles(at_level, 0.5)
+    out.power_night[rows] = middle
+    sunny = np.stack([(e.elevation > 5) & ~e.night for e in expected])
+    used = sunny.any(axis=0)
+    if used.any():
+        by_day = np.where(sunny[:, used][g], relative[:, used], np.float32(np.nan))
+        (low,) = row_quantiles(by_day, 0.4)
+        out.power_day[rows] = np.where(count(np.isfinite(by_day)) >= 6, low, np.nan)
+
+
+def sunlight(
+    out: Night,
+    lux: Floats,
+    street: Street,
+    expected: Sequence[Expectation],
+    group: Ints,
+    known: Known,
+    members: Ints,
+) -> None:
+    """Daylight response and surplus light by day; tunnels see no sky and keep NaN."""
+    elevation = np.stack([e.elevation for e in expected])
+    columns = np.flatnonzero((elevation > SKY_FROM_DEG).any(axis=0))
+    if not len(columns):
+        return
+    x = lux[:, columns]
+    one_sun = bool(np.ptp(elevation, axis=0).max() < 0.2)
+    sun = elevation[0, columns] if one_sun else elevation[:, columns][group]
+    if street.tunnel.any():
+        x = np.where(street.tunnel[:, None], np.float32(np.nan), x)
+    if not one_sun:
+        x = np.where(sun > SKY_FROM_DEG, x, np.float32(np.nan))
+    found, out.share = daylight(
+        x,
+        sun,
+        columns >= SLOTS // 2,
+        share=known.share,
+        own_lx=known.own_lx,
+        resolution_lx=street.resolution_lx,
+        max_lx=street.max_lx,
+        members=members,
+        peers=street.peers,
+    )
+    out.response_am, out.response_pm = found.response_am, found.response_pm
+    out.n_am, out.n_pm = found.n_am, found.n_pm
+    out.surplus, out.information = found.surplus, found.information
+
+
+def equal_runs(
+    out: Night,
+    lux: Floats,
+    valid: Bools,
+    expected: Sequence[Expectation],
+    group: Ints,
+    start_ms: int,
+    run: Run,
+) -> None:
+    """Runs of equal consecutive readings, carried over from window to window."""
+    n, s = lux.shape
+    index = np.arange(s, dtype=np.int16)
+    at = np.maximum.accumulate(np.where(valid, index, np.int16(-1)), axis=1)
+    before = np.concatenate([np.full((n, 1), -1, dtype=np.int16), at[:, :-1]], axis=1)
+    previous = np.take_along_axis(lux, np.maximum(before, 0), 1)
+    fresh = before < 0
+    previous = np.where(fresh, run.value[:, None], previous)
+    breaks = valid & ~(lux == previous)
+    any_break = breaks.any(axis=1)
+    start = np.where(any_break, s - 1 - np.argmax(breaks[:, ::-1], axis=1), 0)
+    inside = valid & (index >= start[:, None])
+    sun = np.stack([e.elevation > 3 for e in expected])[group]
+    dark = np.stack([e.elevation < -6 for e in expected])[group]
+    carried = ~any_break
+    out.equal_count = count(inside) + np.where(carried, run.count, 0).astype(np.int32)
+    out.equal_day = count(inside & sun) + np.where(carried, run.day, 0).astype(np.int32)
+    out.equal_night = count(inside & dark) + np.where(carried, run.night, 0).astype(np.int32)
+    last = at[:, -1]
+    value = np.take_along_axis(lux, np.maximum(last, 0)[:, None].astype(np.intp), 1)[:, 0]
+    out.equal_value = np.where(last >= 0, value, run.value).astype(np.float32)
+    out.equal_since_ms = np.where(carried, run.since_ms, start_ms + start * SLOT_MS).astype(np.int64)
+    # The longest normal run, for tunnels: counted in slots between breaks, which is what it spans.
+    begun = np.maximum.accumulate(np.where(breaks, index, np.int16(0)), axis=1)
+    spans = np.where(valid, index - begun + 1, 0).max(axis=1, initial=0)
+    out.equal_longest = np.maximum(spans, out.equal_count).astype(np.int32)
+
+
+def status_bits(out: Night, status: Floats) -> None:
+    """Bits that the lamp controller reported, and how often."""
+    there = np.isfinite(status)
+    bits = np.where(there, status, 0).astype(np.int32)
+    out.status = np.bitwise_or.reduce(bits, axis=1).astype(np.int32)
+    out.n_status = count(there)
+    out.n_failed = count((bits & 3) > 0)
+    out.last_gasp = count((bits & 128) > 0)

@@ -1,0 +1,69 @@
+"""Luminaires that are dark when they should be lit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analytics.grid import Bools
+from analytics.levels import Levels
+from analytics.memory import Memory
+from analytics.nights import Night
+from analytics.rules import Rules
+
+__all__ = ["Darkness", "judge_darkness"]
+
+
+@dataclass(slots=True)
+class Darkness:
+    """What one night says about each luminaire's light.
+
+    Attributes
+    ----------
+    out : bool (n,)
+        Looks like a lamp that is out.
+    dead : bool (n,)
+        Dark enough to be part of a section without supply; peers are not asked, they may be gone.
+    lit : bool (n,)
+        Seen burning as it should: ends a finding.
+    known : bool (n,)
+        Whether the night says anything.
+    sensor_side : bool (n,)
+        The sensor answers daylight as little as lamp light: not the lamp.
+    """
+
+    out: Bools
+    dead: Bools
+    lit: Bools
+    known: Bools
+    sensor_side: Bools
+
+
+def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -> Darkness:
+    """Judge one night; NaN and unknown levels give neither out nor lit.
+
+    A lamp is out when three quarters of the known night are dark and its level is below 40 % of its own,
+    or when the night ended in three hours of darkness (a lamp that died in mid-night). Watts, where a
+    controller sends them, must agree, and suffice alone when three quarters of the night took no power.
+    """
+    n_known = night.n_known
+    with np.errstate(invalid="ignore"):
+        share = night.n_dark / np.maximum(n_known, 1)
+        level = np.exp(levels.own)
+        raw = np.exp(levels.raw)
+        weak = np.isnan(levels.own)
+        sensor_side = (levels.response < -0.20) & (levels.response < 0.45 * levels.raw)
+        enough = (n_known >= 6) & np.isfinite(memory.own_lx)
+        # With the reference still open or no full slots, the dark count itself is the level.
+        mostly = (share > rules.dark_share) & ((level < rules.dark_level) | weak)
+        ended = (night.tail_h >= rules.tail_h) & (night.trail >= 6) & (night.rises <= 2)
+        by_watts = night.power_dark > 0.75
+        has_watts = np.isfinite(night.power_dark)
+        out = enough & ~sensor_side & (mostly | ended)
+        out &= ~has_watts | (night.power_dark > 0.3) | (ended & (night.power_dark > 0.1))
+        out |= by_watts
+        dead = enough & ~sensor_side & (((share > 0.75) & (~(raw >= 0.55))) | ended)
+        dead |= by_watts
+        lit = enough & (share < 0.1) & ((level > 0.7) | (weak & (night.n_full < 6)))
+        lit &= ~has_watts | (night.power_dark < 0.1)
+        lit |= has_watts & (night.n_lux == 0) & (night.power_dark < 0.05)
+    return Darkness(out, dead, lit, enough | has_watts, sensor_side)

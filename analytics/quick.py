@@ -1,0 +1,154 @@
+"""What cannot wait for noon: a feeder out, five in a row out, a tunnel fully dark."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analytics.cause import Section, Whole, dead_sections
+from analytics.dimming import Expectation
+from analytics.findings import CauseKind
+from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times
+from analytics.memory import Memory
+from analytics.nights import DARK_BELOW, LEAST_LIT_LX
+from analytics.rules import Rules
+from analytics.street import Street
+
+__all__ = ["quick_look"]
+
+MINUTE_MS = 60_000
+
+
+def quick_look(
+    lux: Floats,
+    heard: Bools,
+    *,
+    memory: Memory,
+    street: Street,
+    whole: Whole,
+    rules: Rules,
+    expected: Sequence[Expectation],
+    group: Ints,
+    start_ms: int,
+    now_ms: int,
+    planned: Bools,
+) -> list[Section]:
+    """Sections that went dark or silent in the open window.
+
+    Parameters
+    ----------
+    lux : float32 (n, 144)
+        The open window so far.
+    heard : bool (n, 144)
+    memory, street, whole, rules, expected, group
+        As for the noon round.
+    start_ms, now_ms : int
+    planned : bool (n,)
+
+    Returns
+    -------
+    list of Section
+    """
+    now_slot = min((now_ms - start_ms) // SLOT_MS, lux.shape[1])
+    if now_slot <= 0:
+        return []
+    dark, since, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
+    long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
+    silent, stopped = silent_now(heard, memory, street, rules, start_ms, now_ms)
+    dead = long_dark | silent
+    onset = np.where(silent, stopped, since)
+    # Luminaires with no word either way do not count against a feeder.
+    known = (dark | fresh | silent) & ~planned
+    found = dead_sections(dead, onset, known, street, whole, rules)
+    found = [s for s in found if not others_silent(s, silent, street, whole)]
+    return found + dark_tunnels(dead, known, onset, street, found)
+
+
+def dark_now(
+    lux: Floats,
+    expected: Sequence[Expectation],
+    group: Ints,
+    now_slot: int,
+    memory: Memory,
+    start_ms: int,
+) -> tuple[Bools, Times, Bools]:
+    """Luminaires that are dark now: since when, and whether they were heard of lately.
+
+    At least two readings in a row must be dark. A lamp that was never lit tonight counts only forty
+    minutes into the night: that long a photocell may take.
+    """
+    lit = np.stack([e.lit for e in expected])[:, :now_slot]
+    level = np.stack([e.level for e in expected])[:, :now_slot]
+    low = max(now_slot - 36, 0)  # six hours back are enough to see a darkness begin
+    x = lux[:, low:now_slot]
+    wanted = lit[group][:, low:]
+    seen = wanted & np.isfinite(x)
+    own = np.maximum(memory.own_lx, LEAST_LIT_LX)[:, None]
+    with np.errstate(invalid="ignore"):
+        dark = seen & (x < DARK_BELOW * own * level[group][:, low:])
+    bright = seen & ~dark
+    width = x.shape[1]
+    index = np.arange(width)
+    last_bright = np.where(bright.any(axis=1), width - 1 - np.argmax(bright[:, ::-1], axis=1), -1)
+    run = dark & (index > last_bright[:, None])
+    count = np.count_nonzero(run, axis=1)
+    first = np.argmax(run, axis=1)
+    since = np.where(count > 0, start_ms + (low + first) * SLOT_MS, 0).astype(np.int64)
+    never_lit = last_bright < 0
+    patient = np.where(never_lit & (count < 4), False, count >= 2)
+    fresh = seen[:, -min(4, width) :].any(axis=1)
+    return patient & np.isfinite(memory.own_lx), since, fresh
+
+
+def silent_now(
+    heard: Bools,
+    memory: Memory,
+    street: Street,
+    rules: Rules,
+    start_ms: int,
+    now_ms: int,
+) -> tuple[Bools, Times]:
+    """Mains-fed devices that were heard today and then stopped."""
+    last = heard.shape[1] - 1 - np.argmax(heard[:, ::-1], axis=1)
+    seen_now = np.where(heard.any(axis=1), start_ms + last * SLOT_MS, 0)
+    seen = np.maximum(seen_now, memory.last_seen_ms)
+    interval_ms = 1000 * np.maximum(np.nan_to_num(street.interval_s, nan=600), 600)
+    limit = np.maximum(rules.quick_silent_min * MINUTE_MS, 4 * interval_ms)
+    quiet = now_ms - seen
+    silent = street.mains & (seen > 0) & (quiet >= limit) & (quiet < 86_400_000)
+    return silent & ~street.feeder_switched, seen.astype(np.int64)
+
+
+def others_silent(section: Section, silent: Bools, street: Street, whole: Whole) -> bool:
+    """Whether the gateway, not the feeder, explains a silent section."""
+    rows = section.rows
+    if silent[rows].mean() < 0.5:
+        return False
+    gateways = np.unique(street.gateway[rows])
+    if gateways[0] < 0:
+        rest = np.setdiff1d(np.arange(street.n), rows)
+        return bool(silent[rest].mean() > 0.5) if len(rest) else True
+    members = whole.gateway[gateways]
+    others = np.setdiff1d(members[members >= 0], rows)
+    # With nobody else behind the gateway only time can tell; noon will.
+    return bool(silent[others].mean() > 0.5) if len(others) else True
+
+
+def dark_tunnels(
+    dead: Bools, known: Bools, onset: Times, street: Street, found: Sequence[Section]
+) -> list[Section]:
+    """Tunnels in which every luminaire that is heard of is dark."""
+    taken = {int(r) for s in found for r in s.rows}
+    out: list[Section] = []
+    places = np.unique(street.place[street.tunnel & dead & (street.place >= 0)])
+    for place in places:
+        inside = np.flatnonzero(street.tunnel & (street.place == place) & known)
+        rows = inside[dead[inside]]
+        if len(rows) < 2 or len(rows) < len(inside) or taken & {int(r) for r in rows}:
+            continue
+        segment, feeder = int(street.segment[rows[0]]), int(street.feeder[rows[0]])
+        one_segment = segment >= 0 and np.all(street.segment[rows] == segment)
+        kind = CauseKind.SEGMENT if one_segment else CauseKind.FEEDER
+        cause = segment if one_segment else feeder
+        if cause >= 0:
+            out.append(Section(rows.astype(np.int32), kind, cause, int(np.median(onset[rows]))))
+    return out

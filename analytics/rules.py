@@ -1,0 +1,64 @@
+"""The thresholds of the detectors, with the reason for each."""
+
+from dataclasses import dataclass
+
+__all__ = ["Rules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Every number a city may want to move; the defaults are what the quality page measures.
+
+    Levels are natural logs of ratios: -0.22 is a fifth less, -0.69 is half.
+
+    Attributes
+    ----------
+    reference_nights : int
+        Nights from which a luminaire's own level is learned, then frozen: a slow fault must not
+        become normal.
+    dark_share : float
+        Share of the known night that must be dark.
+    dark_level : float
+        Own level below which a luminaire is out.
+    tail_h : float
+        Darkness up to the end of the night that proves a failure in mid-night [h].
+    level_loss : float
+        Fall that is looked into (log).
+    slow_loss : float
+        Fall over fourteen nights, corrected by daylight, that is depreciation (log).
+    surplus_low, surplus_high : float
+        A lamp that burns by day adds its own light: no less, and no more.
+    power_by_day : float
+        Share of rated power by day that is a lamp burning.
+    weather_share : float
+        Share of luminaires newly low in one night that is weather.
+    silent_h : float
+        Silence of one device that is a communication failure [h].
+    equal_readings : int
+        Equal readings in a row that are a stuck sensor.
+    section : int
+        Adjacent luminaires dead together that are a loss of supply.
+    row : int
+        Luminaires out in a row that are an urgent matter of their own.
+    quick_dark_min : float
+        Darkness of a section that a light round reports [min].
+    quick_silent_min : float
+        Silence of a mains-fed section that a light round reports [min].
+    """
+
+    reference_nights: int = 10
+    dark_share: float = 0.75
+    dark_level: float = 0.40
+    tail_h: float = 3.0
+    level_loss: float = 0.16
+    slow_loss: float = 0.11
+    surplus_low: float = 0.60
+    surplus_high: float = 1.15
+    power_by_day: float = 0.25
+    weather_share: float = 0.04
+    silent_h: float = 24.0
+    equal_readings: int = 60
+    section: int = 4
+    row: int = 5
+    quick_dark_min: float = 25.0
+    quick_silent_min: float = 55.0

@@ -1,0 +1,451 @@
+"""The night round: store -> grid -> features -> findings.
+
+The noon round settles the night that has passed; a light round every ten minutes reports what is urgent or
+grouped. Both are a function of the readings received by then, and both come to the same findings.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.cause import Section, incident_key
+from analytics.device_events import Reports
+from analytics.dimming import Expectation, expectation
+from analytics.findings import LAMP_CREW, CauseKind, FindingKind
+from analytics.grid import (
+    DAY_MS,
+    SLOT_MS,
+    SLOTS,
+    Bools,
+    Floats,
+    Ints,
+    clock_shift,
+    lay_out,
+    night_of,
+    window_start,
+)
+from analytics.judgement import Circumstances, judge_night
+from analytics.memory import Episode, Memory
+from analytics.nights import Night, reduce_night
+from analytics.quick import quick_look
+from analytics.rules import Rules
+from analytics.street import padded_groups
+from analytics.sun import sun_elevation
+from api.assets import Asset
+from api.feature_store import FeatureStore
+from api.findings import NamedFinding
+from api.publish import Published, SectionNews
+from api.street_plan import StreetPlan, plan_street
+from ingest.reading import Quantity
+from ingest.stores import Columns, StoredEvent
+
+__all__ = ["Maintenance", "NightRound", "ReadingSource", "RoundResult", "State"]
+
+State = Literal["ok", "faulty", "unknown", "planned"]
+CATCH_UP_NIGHTS = 40
+EVENT_DAYS = 14
+PLANNED_AT_MOST_MS = 14 * DAY_MS
+
+
+class ReadingSource(Protocol):
+    """What a round reads from; any store, or a folder of files."""
+
+    def columns(self, quantity: Quantity, *, start_ms: int, stop_ms: int) -> Columns:
+        """Readings with `start_ms <= time_ms < stop_ms`, of all devices."""
+        ...
+
+    def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
+        """Fault reports with `start_ms <= time_ms < stop_ms`, by time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """One line of the maintenance log.
+
+    Attributes
+    ----------
+    action : str
+        sensor_swap, lamp_swap, cleaned, repaired, planned_on or planned_off.
+    """
+
+    device_id: str
+    time_ms: int
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """The complete picture after a round.
+
+    Attributes
+    ----------
+    findings : list of NamedFinding
+        All that were ever reported, open and ended; incident keys stay over rounds and re-runs.
+    states : dict of str to State
+        Of every luminaire, by its id.
+    now_ms : int
+    nights_judged : int
+        Nights that this round reduced from readings.
+    exposure : dict of str to float
+        Expected passages per night in the light of each luminaire that is out; empty without counts.
+    """
+
+    findings: list[NamedFinding]
+    states: dict[str, State]
+    now_ms: int
+    nights_judged: int = 0
+    exposure: dict[str, float] = field(default_factory=dict)
+
+
+class NightRound:
+    """Judges the street, round by round.
+
+    Parameters
+    ----------
+    assets : sequence of Asset
+    rules : Rules
+    features : FeatureStore
+        Where nights are kept; what was remembered is taken up from there.
+    maintenance : sequence of Maintenance
+    tz : str
+        Zone of the dimming programmes' local times.
+    """
+
+    def __init__(
+        self,
+        assets: Sequence[Asset],
+        *,
+        rules: Rules,
+        features: FeatureStore,
+        maintenance: Sequence[Maintenance] = (),
+        tz: str = "Europe/Stockholm",
+    ) -> None:
+        self.plan = plan_street(assets)
+        self.street = self.plan.street
+        self.rules = rules
+        self.features = features
+        self.maintenance = sorted(maintenance, key=lambda m: m.time_ms)
+        self.zone = ZoneInfo(tz)
+        self._members = padded_groups(self.street.peers)
+        self._dirty: set[int] = set()
+        self._published = Published(features.read_published(), self.plan)
+        self._memory = self._taken_up()
+        self._group, self._group_keys = group_expectations(self.plan)
+        self._judged = 0
+
+    # --- rounds ----------------------------------------------------------------------------------
+
+    def noon_round(self, readings: ReadingSource, now_ms: int) -> RoundResult:
+        """Settle every night that has passed by now, and those that late data touched."""
+        last = night_of(now_ms) - 1
+        self._judged = 0
+        self._rewind()
+        first = self._memory.night + 1 if self._memory.night >= 0 else self._first_night(readings, last)
+        for number in range(first, last + 1):
+            self._settle(readings, number, now_ms)
+        self._dirty = {n for n in self._dirty if n > last}
+        self._published.reconcile(self._episodes(), now_ms)
+        self.features.write_published(self._published.rows())
+        return self._result(now_ms)
+
+    def light_round(self, readings: ReadingSource, now_ms: int) -> RoundResult:
+        """Report what is urgent or grouped in the night that is going on."""
+        number = night_of(now_ms)
+        start_ms = window_start(number)
+        grids = self._grids(readings, start_ms, min(start_ms + DAY_MS, now_ms), now_ms)
+        expected = self._expectations(number)
+        found = quick_look(
+            grids.lux,
+            grids.heard,
+            memory=self._memory,
+            street=self.street,
+            whole=self.plan.whole,
+            rules=self.rules,
+            expected=expected,
+            group=self._group,
+            start_ms=start_ms,
+            now_ms=now_ms,
+            planned=self._planned(start_ms, start_ms + DAY_MS),
+        )
+        self._published.add_sections([self._news(s) for s in found], now_ms)
+        self.features.write_published(self._published.rows())
+        return self._result(now_ms)
+
+    def _news(self, section: Section) -> SectionNews:
+        name = self.plan.name_of(section.cause_kind, section.cause)
+        kind = section_kind(section)
+        return SectionNews(
+            kind=kind,
+            rows=[int(r) for r in section.rows],
+            cause_kind=section.cause_kind,
+            cause=section.cause,
+            start_ms=section.start_ms,
+            incident=incident_key(kind, section.cause_kind, name, section.start_ms),
+        )
+
+    def mark_dirty(self, nights: Iterable[int]) -> None:
+        """Have these nights (days since 1970 of their first date) reduced again in the next round."""
+        self._dirty |= set(nights)
+
+    # --- settling --------------------------------------------------------------------------------
+
+    def _taken_up(self) -> Memory:
+        """What the last checkpoint remembers; from before the first night where there is none."""
+        for night in reversed(self.features.checkpoints()):
+            memory = self.features.read_memory(night, self.street.names)
+            if memory is not None:
+                return memory
+        return self._fresh()
+
+    def _fresh(self) -> Memory:
+        return Memory.fresh(self.street.n, self.street.nominal_lx)
+
+    def _rewind(self) -> None:
+        """Go back to before the first dirty night; the nights after it are judged again."""
+        touched = [n for n in self._dirty if n <= self._memory.night]
+        if not touched:
+            return
+        before = min(touched) - 1
+        for night in reversed(self.features.checkpoints()):
+            if night <= before:
+                memory = self.features.read_memory(night, self.street.names)
+                if memory is not None:
+                    self._memory = memory
+                    return
+        self._memory = self._fresh()
+
+    def _first_night(self, readings: ReadingSource, last: int) -> int:
+        """First night with features or readings, looking back over some weeks."""
+        kept = [n for n in self.features.nights() if n <= last]
+        if kept:
+            return kept[0]
+        start = last - CATCH_UP_NIGHTS
+        step = 7
+        for a in range(start, last + 1, step):
+            begin, end = window_start(a), window_start(min(a + step, last + 1))
+            for quantity in (Quantity.ILLUMINANCE, Quantity.LAMP_STATUS, Quantity.POWER):
+                seen = readings.columns(quantity, start_ms=begin, stop_ms=end)
+                if len(seen):
+                    return night_of(int(seen.time_ms.min()))
+            if heard := readings.events(start_ms=begin, stop_ms=end):
+                return night_of(heard[0].time_ms)
+        return last
+
+    def _settle(self, readings: ReadingSource, number: int, now_ms: int) -> None:
+        """Reduce a night, unless its features are kept and clean, and judge it."""
+        night = None
+        if number not in self._dirty:
+            night = self.features.read_night(number, self.street.names)
+        if night is None:
+            night = self._reduce(readings, number, now_ms)
+            self.features.write_night(number, self.street.names, night)
+            self._judged += 1
+        judge_night(
+            self._memory,
+            night,
+            number=number,
+            street=self.street,
+            whole=self.plan.whole,
+            rules=self.rules,
+            about=self._about(readings, number, now_ms),
+        )
+        self.features.write_memory(self.street.names, self._memory)
+
+    def _reduce(self, readings: ReadingSource, number: int, now_ms: int) -> Night:
+        start_ms = window_start(number)
+        grids = self._grids(readings, start_ms, start_ms + DAY_MS, now_ms)
+        return reduce_night(
+            grids.lux,
+            street=self.street,
+            expected=self._expectations(number),
+            group=self._group,
+            start_ms=start_ms,
+            known=self._memory.known,
+            run=self._memory.run,
+            members=self._members,
+            power=grids.power,
+            status=grids.status,
+            heard=grids.heard,
+        )
+
+    def _grids(
+        self, readings: ReadingSource, start_ms: int, stop_ms: int, now_ms: int
+    ) -> "Grids":
+        """Readings of a window, received by now, with wrong clocks put right."""
+        lux = self._matrix(readings, Quantity.ILLUMINANCE, start_ms, stop_ms, now_ms)
+        power = self._matrix(readings, Quantity.POWER, start_ms, stop_ms, now_ms)
+        status = self._matrix(readings, Quantity.LAMP_STATUS, start_ms, stop_ms, now_ms)
+        if lux is None:
+            lux = np.full((self.street.n, SLOTS), np.nan, dtype=np.float32)
+        heard = np.isfinite(lux)
+        for other in (power, status):
+            if other is not None:
+                heard |= np.isfinite(other)
+        return Grids(lux, power, status, heard)
+
+    def _matrix(
+        self, readings: ReadingSource, quantity: Quantity, start_ms: int, stop_ms: int, now_ms: int
+    ) -> Floats | None:
+        """One quantity as a matrix, or None where nobody sent it."""
+        found = readings.columns(quantity, start_ms=start_ms, stop_ms=stop_ms)
+        if not len(found):
+            return None
+        row = self.plan.rows(found.device_ids)[found.device]
+        time_ms, value, received = found.time_ms, found.value, found.received_ms
+        if received.max() > now_ms:
+            keep = received <= now_ms
+            row, time_ms, value, received = row[keep], time_ms[keep], value[keep], received[keep]
+        if not len(row):
+            return None
+        shift = clock_shift(row, time_ms, received, n=self.street.n)
+        if shift.any():
+            time_ms = time_ms + shift[np.maximum(row, 0)]
+        if quantity is Quantity.ILLUMINANCE:
+            value = self._without_sentinels(row, value)
+        several: Literal["median", "last"] = "last" if quantity is Quantity.LAMP_STATUS else "median"
+        return lay_out(row, time_ms, value, n=self.street.n, start_ms=start_ms, several=several)
+
+    def _without_sentinels(
+        self, row: Ints, value: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Negative values and 65535 say "not known", unless the sensor really ends there."""
+        odd = (value < 0) | (value == 65535)
+        if not odd.any():
+            return value
+        meant = (self.street.max_lx[np.maximum(row, 0)] == 65535) & (value > 0)
+        return np.where(odd & ~meant, np.nan, value)
+
+    def _expectations(self, number: int) -> list[Expectation]:
+        """What each group of luminaires should do in a night."""
+        centre_ms = window_start(number) + np.arange(SLOTS, dtype=np.int64) * SLOT_MS + SLOT_MS // 2
+        local = self._local_minutes(centre_ms)
+        elevations = [
+            sun_elevation(centre_ms / 1000, lat, lon).astype(np.float32)
+            for lat, lon in self.street.cells
+        ]
+        return [
+            expectation(elevations[cell], local, self.street.programmes[programme], always=always)
+            for cell, programme, always in self._group_keys
+        ]
+
+    def _local_minutes(self, time_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Local minutes after midnight, daylight saving resolved."""
+        out = np.empty(len(time_ms))
+        for i, t in enumerate(time_ms):
+            local = datetime.fromtimestamp(int(t) / 1000, tz=UTC).astimezone(self.zone)
+            out[i] = local.hour * 60 + local.minute + local.second / 60
+        return out
+
+    def _about(self, readings: ReadingSource, number: int, now_ms: int) -> Circumstances:
+        start_ms = window_start(number)
+        stop_ms = start_ms + DAY_MS
+        fresh: dict[str, Bools] = {}
+        for entry in self.maintenance:
+            row = self.plan.row_of.get(entry.device_id)
+            if row is not None and start_ms <= entry.time_ms < stop_ms:
+                fresh.setdefault(entry.action, np.zeros(self.street.n, dtype=bool))[row] = True
+        return Circumstances(
+            now_ms=now_ms,
+            planned=self._planned(start_ms, stop_ms),
+            reports=self._reports(readings, stop_ms, now_ms),
+            name_of=self.plan.name_of,
+            fresh=fresh,
+        )
+
+    def _reports(self, readings: ReadingSource, stop_ms: int, now_ms: int) -> Reports:
+        reports = Reports(self.street.n)
+        events = readings.events(start_ms=stop_ms - EVENT_DAYS * DAY_MS, stop_ms=stop_ms)
+        row_of = self.plan.row_of
+        reports.take(
+            (row_of.get(e.device_id, -1), e.time_ms, e.event, e.active)
+            for e in events
+            if e.received_ms <= now_ms
+        )
+        return reports
+
+    def _planned(self, start_ms: int, stop_ms: int) -> Bools:
+        """Luminaires with planned work in a stretch of time.
+
+        Work lasts from one planned entry to the next; an entry without a second one marks its day.
+        """
+        planned = np.zeros(self.street.n, dtype=bool)
+        begun: dict[int, tuple[int, str]] = {}
+        for entry in self.maintenance:
+            row = self.plan.row_of.get(entry.device_id)
+            if row is None or not entry.action.startswith("planned"):
+                continue
+            before = begun.pop(row, None)
+            if before and before[1] != entry.action and entry.time_ms - before[0] < PLANNED_AT_MOST_MS:
+                planned[row] |= before[0] < stop_ms and entry.time_ms >= start_ms
+                continue
+            begun[row] = (entry.time_ms, entry.action)
+            planned[row] |= start_ms <= entry.time_ms < stop_ms
+        for row, (time_ms, _) in begun.items():
+            planned[row] |= time_ms < stop_ms and time_ms + DAY_MS >= start_ms
+        return planned
+
+    # --- the picture -----------------------------------------------------------------------------
+
+    def _episodes(self) -> list[Episode]:
+        return [*self._memory.closed, *self._memory.open.values()]
+
+    def _result(self, now_ms: int) -> RoundResult:
+        findings = self._published.findings()
+        return RoundResult(
+            findings=findings,
+            states=self._states(findings, now_ms),
+            now_ms=now_ms,
+            nights_judged=self._judged,
+        )
+
+    def _states(self, findings: Sequence[NamedFinding], now_ms: int) -> dict[str, State]:
+        """Four states; what the evidence does not reach is unknown."""
+        memory, assets = self._memory, self.plan.assets
+        planned = self._planned(now_ms - 1, now_ms + 1)
+        stale = (memory.last_seen_ms == 0) | (now_ms - memory.last_seen_ms > 2 * DAY_MS)
+        states: dict[str, State] = {}
+        for row, asset in enumerate(assets):
+            states[asset.luminaire_id] = (
+                "planned" if planned[row] else "unknown" if stale[row] else "ok"
+            )
+        for f in findings:
+            if f.end_ms is not None or states.get(f.luminaire_id) == "planned":
+                continue
+            lamp = f.kind in LAMP_CREW and f.kind is not FindingKind.MISAIMED
+            if lamp or states.get(f.luminaire_id) != "faulty":
+                states[f.luminaire_id] = "faulty" if lamp else "unknown"
+        return states
+
+
+@dataclass(slots=True)
+class Grids:
+    """Matrices of one window; None where nobody sent the quantity."""
+
+    lux: Floats
+    power: Floats | None
+    status: Floats | None
+    heard: Bools
+
+
+def group_expectations(plan: StreetPlan) -> tuple[Ints, list[tuple[int, int, bool]]]:
+    """Groups of luminaires with the same sun, programme and hours: (cell, programme, always)."""
+    street = plan.street
+    if not street.n:
+        return np.zeros(0, dtype=np.int32), []
+    keys = np.stack([street.cell, street.programme, street.tunnel.astype(np.int32)], axis=1)
+    unique, group = np.unique(keys, axis=0, return_inverse=True)
+    listed = [(int(c), int(p), bool(t)) for c, p, t in unique]
+    return group.astype(np.int32).ravel(), listed
+
+
+def section_kind(section: Section) -> FindingKind:
+    """What a section's members suffer from."""
+    if section.cause_kind is CauseKind.GATEWAY:
+        return FindingKind.COMMUNICATION_FAILURE
+    return FindingKind.SUPPLY_LOSS

@@ -1,0 +1,210 @@
+"""Findings that were reported: once out, an order stays known, also when it proves wrong.
+
+What the rounds judge may change with late data; a crew that was sent was sent. So each judged episode is
+matched with what was reported before, keeps its incident and the round that first reported it, and what is
+no longer judged so gets an end.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analytics.findings import CauseKind, FindingKind, Severity
+from analytics.memory import Episode
+from api.explain import explain
+from api.findings import NamedFinding
+from api.street_plan import StreetPlan
+
+__all__ = ["Published", "SectionNews"]
+
+SAME_MATTER_MS = 48 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class SectionNews:
+    """What a light round saw: luminaires that went together, and what they suffer from."""
+
+    kind: FindingKind
+    rows: Sequence[int]
+    cause_kind: CauseKind
+    cause: int
+    start_ms: int
+    incident: str
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Row:
+    """One reported finding."""
+
+    kind: FindingKind
+    row: int
+    device_id: str
+    luminaire_id: str
+    incident: str
+    cause_kind: CauseKind
+    cause_id: str
+    start_ms: int
+    end_ms: int | None
+    raised_ms: int
+    confidence: float
+    note: str
+    evidence: dict[str, float]
+    settled: bool = True
+
+
+class Published:
+    """The list of reported findings.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        As `rows()` gave them before.
+    plan : StreetPlan
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], plan: StreetPlan) -> None:
+        self.plan = plan
+        self._rows: list[Row] = []
+        for kept in rows:
+            values = dict(kept)
+            values["row"] = plan.row_of.get(values["device_id"], -1)
+            values["kind"] = FindingKind(values["kind"])
+            values["cause_kind"] = CauseKind(values["cause_kind"])
+            self._rows.append(Row(**values))
+
+    def rows(self) -> list[dict[str, object]]:
+        """As JSON can hold them."""
+        return [
+            {name: getattr(r, name) for name in Row.__slots__ if name != "row"}
+            | {"kind": r.kind.value, "cause_kind": r.cause_kind.value}
+            for r in self._rows
+        ]
+
+    def reconcile(self, episodes: Iterable[Episode], now_ms: int) -> None:
+        """Bring the list up to what is judged now."""
+        by_matter: dict[tuple[int, FindingKind], list[Row]] = {}
+        for row in self._rows:
+            by_matter.setdefault((row.row, row.kind), []).append(row)
+        renamed: dict[str, str] = {}
+        matched: set[int] = set()
+        fresh: list[Episode] = []
+        for e in sorted(episodes, key=lambda e: (e.raised_ms, e.start_ms, e.row)):
+            row = next(
+                (
+                    r
+                    for r in by_matter.get((e.row, e.kind), [])
+                    if id(r) not in matched and same_matter(r, e)
+                ),
+                None,
+            )
+            if row is None:
+                fresh.append(e)
+                continue
+            matched.add(id(row))
+            renamed.setdefault(e.incident, row.incident)
+            self._update(row, e)
+        for e in fresh:
+            self._rows.append(self._new(e, renamed, now_ms))
+            matched.add(id(self._rows[-1]))
+        for row in self._rows:
+            if row.end_ms is None and id(row) not in matched:
+                row.end_ms = max(now_ms, row.start_ms + 1)
+                row.note = f"{row.note} Withdrawn: what came in later does not bear it out.".strip()
+
+    def add_sections(self, found: Iterable[SectionNews], now_ms: int) -> None:
+        """Report what a light round saw, unless it is out already."""
+        open_rows: dict[int, list[Row]] = {}
+        for row in self._rows:
+            if row.end_ms is None:
+                open_rows.setdefault(row.row, []).append(row)
+        for news in found:
+            out = [r for m in news.rows for r in open_rows.get(m, []) if r.start_ms >= news.start_ms - SAME_MATTER_MS]
+            same = [r for r in out if r.kind is news.kind]
+            incident = min(same or out, key=lambda r: r.raised_ms).incident if out else news.incident
+            have = {r.row for r in same}
+            for m in news.rows:
+                if m in have:
+                    continue
+                e = Episode(
+                    m,
+                    news.kind,
+                    news.start_ms,
+                    now_ms,
+                    incident,
+                    news.cause_kind,
+                    news.cause,
+                    evidence=dict(news.evidence),
+                )
+                self._rows.append(self._new(e, {}, now_ms))
+                self._rows[-1].settled = False
+
+    def findings(self) -> list[NamedFinding]:
+        """The complete picture."""
+        size: dict[str, int] = {}
+        for r in self._rows:
+            if r.end_ms is None:
+                size[r.incident] = size.get(r.incident, 0) + 1
+        return [
+            NamedFinding(
+                kind=r.kind,
+                device_id=r.device_id,
+                luminaire_id=r.luminaire_id,
+                incident=r.incident,
+                cause_kind=r.cause_kind,
+                cause_id=r.cause_id,
+                start_ms=r.start_ms,
+                end_ms=r.end_ms,
+                raised_ms=r.raised_ms,
+                severity=severity_of(r.kind, size.get(r.incident, 1)),
+                confidence=r.confidence,
+                note=r.note,
+                evidence=r.evidence,
+            )
+            for r in self._rows
+        ]
+
+    def _new(self, e: Episode, renamed: Mapping[str, str], now_ms: int) -> Row:
+        asset = self.plan.assets[e.row]
+        cause_id = self.plan.name_of(e.cause_kind, e.cause)
+        return Row(
+            kind=e.kind,
+            row=e.row,
+            device_id=asset.device_id,
+            luminaire_id=asset.luminaire_id,
+            incident=renamed.get(e.incident, e.incident),
+            cause_kind=e.cause_kind,
+            cause_id=cause_id,
+            start_ms=e.start_ms,
+            end_ms=e.end_ms,
+            raised_ms=now_ms,
+            confidence=e.confidence,
+            note=explain(e, cause_id),
+            evidence=dict(e.evidence),
+        )
+
+    def _update(self, row: Row, e: Episode) -> None:
+        row.settled = True
+        row.start_ms, row.end_ms = e.start_ms, e.end_ms
+        row.cause_kind, row.cause_id = e.cause_kind, self.plan.name_of(e.cause_kind, e.cause)
+        row.confidence, row.evidence = e.confidence, dict(e.evidence)
+        row.note = explain(e, row.cause_id)
+
+
+def same_matter(row: Row, e: Episode) -> bool:
+    """Whether a reported finding and a judged episode are one: they overlap or begin alike."""
+    if abs(row.start_ms - e.start_ms) <= SAME_MATTER_MS:
+        return True
+    last = float("inf")
+    row_end = last if row.end_ms is None else row.end_ms
+    e_end = last if e.end_ms is None else e.end_ms
+    return row.start_ms < e_end and e.start_ms < row_end
+
+
+def severity_of(kind: FindingKind, members: int) -> Severity:
+    """How much a finding matters by itself."""
+    if kind is FindingKind.SUPPLY_LOSS or (kind is FindingKind.LAMP_FAILURE and members >= 5):
+        return Severity.URGENT
+    if kind in (FindingKind.LAMP_FAILURE, FindingKind.CYCLING_FAILURE, FindingKind.SWITCHING_ERROR):
+        return Severity.MAJOR
+    return Severity.MINOR
