@@ -53,7 +53,7 @@ def decode(
         decoded = _read_envelope(codec, topic, text.encode())
     else:
         decoded = _read_payload(codec, device, port, text)
-    shown = _shown(decoded)
+    shown = _shown(decoded, unknown_ms=decoded.network_ms if codec not in _ENVELOPES else None)
     if as_json:
         typer.echo(msgspec.json.encode({"codec": codec, **shown}).decode())
         return
@@ -124,8 +124,11 @@ def _read_envelope(name: str, topic: str, payload: bytes) -> "Decoded":
         raise BadInputError(f"{error}.") from error
 
 
-def _shown(decoded: "Decoded") -> dict[str, Any]:
-    """What a message held, in the words and times of the interchange formats."""
+def _shown(decoded: "Decoded", *, unknown_ms: int | None) -> dict[str, Any]:
+    """What a message held, in the words and times of the interchange formats.
+
+    `unknown_ms` stands where the payload gave no time: shown as null.
+    """
     from ingest.reading import QUANTITIES
 
     readings: list[dict[str, Any]] = []
@@ -136,7 +139,7 @@ def _shown(decoded: "Decoded") -> dict[str, Any]:
             readings.append(
                 {
                     "device_id": series.device_id,
-                    "time": _time(time_ms),
+                    "time": _time(time_ms, unknown_ms),
                     "quantity": series.quantity.value,
                     "value": value,
                     "unit": QUANTITIES[series.quantity].unit,
@@ -146,7 +149,7 @@ def _shown(decoded: "Decoded") -> dict[str, Any]:
     events = [
         {
             "device_id": event.device_id,
-            "time": _time(event.time_ms),
+            "time": _time(event.time_ms, unknown_ms),
             "event": event.event,
             "active": event.active,
             "info": event.info,
@@ -156,8 +159,11 @@ def _shown(decoded: "Decoded") -> dict[str, Any]:
     return {"readings": readings, "events": events, "skipped": decoded.skipped}
 
 
-def _time(time_ms: int) -> str:
+def _time(time_ms: int, unknown_ms: int | None) -> str | None:
     from datetime import UTC, datetime
+
+    if time_ms == unknown_ms:
+        return None
 
     moment = datetime.fromtimestamp(time_ms / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -170,20 +176,25 @@ def _flag_names(flags: int) -> list[str]:
 
 
 def _lines(shown: dict[str, Any]) -> list[str]:
+    """The same for people, one line a reading or fault report."""
+    meaning = {True: "starts", False: "ends", None: "happened"}
     lines = [
-        f"{row['quantity']:20} {row['value']:<12g} {row['unit']:4} {row['time']}  "
+        f"{row['quantity']:21} {row['value']:<12g} {row['unit']:4} {_when(row)}  "
         f"{row['device_id']} {' '.join(row['flags'])}".rstrip()
         for row in shown["readings"]
     ]
-    meaning = {True: "starts", False: "ends", None: "happened"}
     lines += [
-        f"{row['event']:20} {meaning[row['active']]:17} {row['time']}  {row['device_id']} "
-        f"{row['info']}".rstrip()
+        f"{row['event']:21} {meaning[row['active']]:17} {_when(row)}  "
+        f"{row['device_id']} {row['info']}".rstrip()
         for row in shown["events"]
     ]
     if shown["skipped"]:
-        lines.append(f"{shown['skipped']} values say that they are not known")
+        lines.append(f"values that say they are not known: {shown['skipped']}")
     return lines or ["a known payload that holds no readings and no fault reports"]
+
+
+def _when(row: dict[str, Any]) -> str:
+    return f"{row['time'] or 'when it was received':24}"
 
 
 def _print_codecs(*, as_json: bool) -> None:

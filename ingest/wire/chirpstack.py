@@ -7,7 +7,7 @@ from ingest.errors import MalformedPayloadError, Reason
 from ingest.personal import refuse_personal
 from ingest.reading import Decoded, Event, Quantity, Series
 from ingest.topics import Route
-from ingest.wire.json_v1 import clean_text
+from ingest.wire.text import clean_text
 from ingest.wire.uplink import Envelope, Uplink, decode_uplink, find_device, parse_envelope
 
 __all__ = ["decode"]
@@ -38,6 +38,9 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
         # As some collectors record them: {"type": "up", "payload": {...}}.
         kind = envelope.text("type")
         envelope = Envelope(wrapped, "payload.")
+    elif envelope.has("_topic"):
+        # As others do: the envelope with `_topic` and `_timestamp` of their own.
+        kind = envelope.text("_topic").rpartition("/")[2]
     if envelope.has("deviceInfo"):
         return _v4(route, kind, envelope, registry)
     return _v3(route, kind, envelope, registry)
@@ -73,8 +76,11 @@ def _v4(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Deco
 def _v3(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Decoded:
     dev_eui = _same_device(route, envelope.eui("devEUI"))
     if kind != "up":
-        find_device(registry, dev_eui, "")
-        return Decoded(network_ms=envelope.time_ms("publishedAt"))
+        device, _ = find_device(registry, dev_eui, "")
+        decoded = Decoded(network_ms=_v3_network_ms(envelope))
+        if kind == "status":
+            _battery(decoded, device, envelope)
+        return decoded
     uplink = Uplink(
         dev_eui=dev_eui,
         device_id="",
@@ -88,14 +94,13 @@ def _v3(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Deco
 
 
 def _v3_data(envelope: Envelope) -> bytes:
-    """The bytes: base64, or hexadecimal where a recorder has written them so.
+    """The frame's bytes: base64, as ChirpStack writes them.
 
-    Text that could be either is what the DevEUI beside it is not: ChirpStack writes both in
-    base64 (protobuf JSON) or the DevEUI in hexadecimal and the data still in base64. Recorders
-    that write hexadecimal data mark it by its field.
+    Recorders that put their own `_timestamp` into the envelope write hexadecimal. Whether text is
+    one or the other is never guessed from its letters: "50270c04" is both.
     """
-    if envelope.has("dataHex"):
-        return _hex(envelope, "dataHex")
+    if envelope.has("_timestamp"):
+        return _hex(envelope, "data")
     return envelope.base64("data")
 
 

@@ -1,7 +1,5 @@
 """Native messages: one reading, or columns of them, or fault reports, as JSON."""
 
-import re
-import unicodedata
 from typing import Annotated, Final
 
 import msgspec
@@ -10,13 +8,12 @@ from ingest.errors import MalformedPayloadError, Reason
 from ingest.personal import refuse_personal
 from ingest.reading import Decoded, Event, Quantity, Sequence, Series
 from ingest.topics import Route
-from ingest.wire.talq import EVENTS
+from ingest.wire.talq import canonical_event
+from ingest.wire.text import clean_text
 
 __all__ = ["MAX_ROWS", "decode"]
 
 MAX_ROWS: Final = 1000
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-INFO_LENGTH: Final = 500
 
 _Delta = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 _Deltas = Annotated[list[_Delta], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]
@@ -154,11 +151,12 @@ def _events(device: str, message: _Events) -> Decoded:
         raise _shape(device, f"e has {len(message.e)} rows, dt {len(message.dt)}")
     events: list[Event] = []
     for delta, report in zip(message.dt, message.e, strict=True):
-        if report.event not in EVENTS:
+        name = canonical_event(report.event)
+        if name is None:
             raise _shape(device, f"event {report.event[:80]!r} is not in the list of event names")
         info = clean_text(report.info)
         refuse_personal({"info": info})
-        events.append(Event(device, message.t0 + delta, report.event, report.active, info))
+        events.append(Event(device, message.t0 + delta, name, report.active, info))
     return Decoded(
         events=events,
         sequence=_sequence(device, message, len(message.dt)),
@@ -185,13 +183,6 @@ def _sequence(device: str, message: _Quantity | _Readings | _Events, count: int)
     if message.boot is None or message.seq is None:
         raise _shape(device, "boot and seq are given together or not at all")
     return Sequence(device, message.boot, message.seq, count)
-
-
-def clean_text(text: str) -> str:
-    """Free text in NFC, without control and direction characters, at most 500 characters."""
-    if text.isascii() and text.isprintable():
-        return text[:INFO_LENGTH]
-    return _CONTROL.sub("", unicodedata.normalize("NFC", text))[:INFO_LENGTH]
 
 
 def _shape(device: str, detail: str) -> MalformedPayloadError:

@@ -266,4 +266,4 @@ def fill(decoded: Decoded, device: str, found: list[Value | Report], default_ms:
             series = columns[key] = Series(name, item.quantity, [], [])
             decoded.series.append(series)
         series.time_ms.append(time_ms)
-        series.value.append(item.value)
+        series.value.append(float(item.value))
