@@ -1,0 +1,1 @@
+"""Printable pages for planners, whole in themselves: no script, no network."""
