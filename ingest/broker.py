@@ -158,7 +158,10 @@ def mosquitto_config(folder: Path, port: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def _start_mosquitto(program: Path, folder: Path, port: int) -> RunningBroker:
+def _spawn_mosquitto(
+    program: Path, folder: Path, port: int
+) -> tuple["subprocess.Popen[bytes]", Path]:
+    """The guarded process, and where its output goes."""
     folder = folder.absolute()
     if "\n" in str(folder):
         raise SettingsError(f"the folder {str(folder)!r} has a line break in its name")
@@ -167,14 +170,19 @@ async def _start_mosquitto(program: Path, folder: Path, port: int) -> RunningBro
     config.write_text(mosquitto_config(folder, port), encoding="utf-8")
     output = folder / "mosquitto.log"
     with output.open("wb") as file:
-        # Not through a thread: the parent-death signal follows the thread that started it.
-        process = subprocess.Popen(  # noqa: ASYNC220, S603 - as said; the program was looked up
+        process = subprocess.Popen(  # noqa: S603 - the program was looked up
             [sys.executable, "-S", "-E", guard.__file__, str(program), "-c", str(config)],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=file,
             start_new_session=True,  # Ctrl-C reaches us, and we end the broker in order
         )
+    return process, output
+
+
+async def _start_mosquitto(program: Path, folder: Path, port: int) -> RunningBroker:
+    # Not through a thread: the parent-death signal follows the thread that started it.
+    process, output = _spawn_mosquitto(program, folder, port)
 
     async def stop() -> None:
         await _end(process)
@@ -200,12 +208,16 @@ async def _listening(port: int, process: "subprocess.Popen[bytes]", output: Path
                 await writer.wait_closed()
             return
         if process.poll() is not None or loop.time() > give_up_s:
-            said = output.read_text(errors="replace").strip().splitlines()
             raise BrokerError(
-                f"mosquitto did not start on port {port}: {said[-1] if said else 'it said nothing'}"
+                f"mosquitto did not start on port {port}: {_last_line(output)}"
                 f" (all of it is in {output})"
             )
         await asyncio.sleep(0.02)
+
+
+def _last_line(output: Path) -> str:
+    said = output.read_text(errors="replace").strip().splitlines()
+    return said[-1] if said else "it said nothing"
 
 
 async def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -20,9 +20,13 @@ PATIENCE_S = 10.0
 
 
 def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent ends; other systems than Linux have no such call."""
+    """Ask the kernel for SIGTERM when the parent ends; only Linux has such a call."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _note(_number: int, _frame: object) -> None:
+    """A signal came; the wake-up descriptor tells the loop."""
 
 
 def main(command: list[str]) -> int:
@@ -30,7 +34,7 @@ def main(command: list[str]) -> int:
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _note)
     signal.set_wakeup_fd(wake_write)
     # This process has one thread until here, so running Python between fork and exec is safe.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509, S603 - one thread; the starter chose the command

@@ -8,7 +8,6 @@ was never stored; a new object keeps nothing, and the broker holds the session.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -18,11 +17,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingest.settings import MqttSettings
 from ingest.sources import Deliver, Message
-from ingest.sources.session import GENERATION, Backoff, Ended, MqttSource
+from ingest.sources.session import Ended, Link, MqttSource
 
-__all__ = ["PahoSource"]
+__all__ = ["PahoLink", "PahoSource"]
 
 UNSUPPORTED_VERSION = 132  # MQTT 5, table 3-1; 3.1.1's code 1 is told as this, too
 REFUSED_CREDENTIALS = frozenset({134, 135, 138, 140})
@@ -33,71 +31,19 @@ DRAIN = 256  # packets a wake-up may read before others get their turn
 class PahoSource(MqttSource):
     """MQTT messages by paho-mqtt, acknowledged by hand."""
 
-    def __init__(self, settings: MqttSettings, *, backoff: Backoff | None = None) -> None:
-        super().__init__(settings, backoff=backoff)
-        self._link: _Link | None = None
-
-    def _protocols(self) -> tuple[str, ...]:
-        chosen = self.settings.protocol
-        return ("5", "3.1.1") if chosen == "auto" else (chosen,)
-
-    async def _connection(self, protocol: str, deliver: Deliver) -> Ended:
-        link = _Link(self, protocol, deliver, self._generation)
-        self._link = link
-        try:
-            return await link.run()
-        finally:
-            self._link = None
-
-    def accepted(self, protocol: str, *, session_present: bool) -> None:
-        """The broker has granted the subscriptions of the connection there is."""
-        receive_max = self.settings.receive_max if protocol == "5" else 0
-        self._accepted(protocol, session_present=session_present, receive_max=receive_max)
-
-    @property
-    def reading(self) -> bool:
-        """Whether it is not paused."""
-        return self._reading.is_set()
-
-    def ack(self, tokens: Sequence[int]) -> None:
-        """These messages are durable; tokens of a dead connection are ignored."""
-        if self._link is not None:
-            self._link.ack(tokens)
-
-    def pause(self) -> None:
-        """Read no more until `resume`."""
-        self._reading.clear()
-        if self._link is not None:
-            self._link.watch(reading=False)
-
-    def resume(self) -> None:
-        """Read again."""
-        self._reading.set()
-        if self._link is not None:
-            self._link.watch(reading=True)
-
-    def publish(self, topic: str, payload: bytes) -> bool:
-        """Send a message at QoS 0."""
-        return self._link is not None and self._link.publish(topic, payload)
-
-    async def stop(self) -> None:
-        """Say goodbye and let `run` return."""
-        self._stopping.set()
-        if self._link is not None:
-            await self._link.goodbye()
+    def _make_link(self, protocol: str, deliver: Deliver) -> Link:
+        return PahoLink(self, protocol, deliver)
 
 
-class _Link:
+class PahoLink:
     """One connection."""
 
-    def __init__(
-        self, source: PahoSource, protocol: str, deliver: Deliver, generation: int
-    ) -> None:
+    def __init__(self, source: MqttSource, protocol: str, deliver: Deliver) -> None:
         self.source = source
         self.settings = source.settings
         self.protocol = protocol
         self.deliver = deliver
-        self.base = generation * GENERATION
+        self.base = source.base
         self.loop = asyncio.get_running_loop()
         self.closed = asyncio.Event()
         self.ended = Ended()
@@ -332,12 +278,10 @@ class _Link:
 
     # ------------------------------------------------------------------ what the source asks
 
-    def ack(self, tokens: Sequence[int]) -> None:
+    def ack(self, packet_ids: list[int]) -> None:
         """Acknowledge messages of this connection."""
-        low, high = self.base, self.base + GENERATION
-        for token in tokens:
-            if low < token < high:
-                self.client.ack(token - low, 1)
+        for packet_id in packet_ids:
+            self.client.ack(packet_id, 1)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         """Send a message at QoS 0."""

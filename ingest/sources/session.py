@@ -5,9 +5,9 @@ import random
 import ssl
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -15,7 +15,7 @@ from ingest.errors import SettingsError
 from ingest.settings import MqttSettings, TlsSettings
 from ingest.sources import Deliver, SourceStatus
 
-__all__ = ["GENERATION", "Backoff", "Ended", "MqttSource", "tls_context"]
+__all__ = ["GENERATION", "Backoff", "Ended", "Link", "MqttSource", "tls_context"]
 
 log = structlog.get_logger("ingest.source")
 
@@ -100,6 +100,30 @@ class Ended:
     misconfigured: bool = False
 
 
+class Link(Protocol):
+    """One connection."""
+
+    async def run(self) -> Ended:
+        """From CONNECT to the end."""
+        ...
+
+    def ack(self, packet_ids: list[int]) -> None:
+        """Acknowledge messages, in this order."""
+        ...
+
+    def watch(self, *, reading: bool) -> None:
+        """Read the socket, or do not."""
+        ...
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send a message at QoS 0."""
+        ...
+
+    async def goodbye(self) -> None:
+        """DISCONNECT, without touching the session, after all that waits to be sent."""
+        ...
+
+
 class MqttSource(ABC):
     """Connects again and again; how a connection is made and read is the subclass's business.
 
@@ -120,14 +144,55 @@ class MqttSource(ABC):
         self._reading = asyncio.Event()
         self._reading.set()
         self._quick_losses = 0
+        self._link: Link | None = None
 
     @abstractmethod
-    async def _connection(self, protocol: str, deliver: Deliver) -> Ended:
-        """One connection, from CONNECT to its end."""
+    def _make_link(self, protocol: str, deliver: Deliver) -> Link:
+        """A connection that is still to be made."""
 
-    @abstractmethod
     def _protocols(self) -> tuple[str, ...]:
         """The versions to try, the preferred one first."""
+        chosen = self.settings.protocol
+        return ("5", "3.1.1") if chosen == "auto" else (chosen,)
+
+    @property
+    def base(self) -> int:
+        """What the tokens of the present connection are above."""
+        return self._generation * GENERATION
+
+    @property
+    def reading(self) -> bool:
+        """Whether it is not paused."""
+        return self._reading.is_set()
+
+    def ack(self, tokens: Sequence[int]) -> None:
+        """These messages are durable; tokens of a dead connection are ignored."""
+        if self._link is not None:
+            low, high = self.base, self.base + GENERATION
+            # Packet id 0 is a message of QoS 0.
+            self._link.ack([token - low for token in tokens if low < token < high])
+
+    def pause(self) -> None:
+        """Read no more until `resume`."""
+        self._reading.clear()
+        if self._link is not None:
+            self._link.watch(reading=False)
+
+    def resume(self) -> None:
+        """Read again."""
+        self._reading.set()
+        if self._link is not None:
+            self._link.watch(reading=True)
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send a message at QoS 0."""
+        return self._link is not None and self._link.publish(topic, payload)
+
+    async def stop(self) -> None:
+        """Say goodbye and let `run` return."""
+        self._stopping.set()
+        if self._link is not None:
+            await self._link.goodbye()
 
     @property
     def status(self) -> SourceStatus:
@@ -148,8 +213,12 @@ class MqttSource(ABC):
                 break
             self._generation += 1
             began_s = time.monotonic()
-            ended = await self._connection(protocols[which], deliver)
-            self._note(connected=False)
+            self._link = self._make_link(protocols[which], deliver)
+            try:
+                ended = await self._link.run()
+            finally:
+                self._link = None
+                self._note(connected=False)
             if self._stopping.is_set():
                 break
             self._note(last_error=ended.why)
@@ -203,15 +272,15 @@ class MqttSource(ABC):
                 one.cancel()
             await asyncio.gather(task, stopping, return_exceptions=True)
 
-    def _accepted(self, protocol: str, *, session_present: bool, receive_max: int) -> None:
-        """The broker has accepted us and our subscriptions."""
+    def accepted(self, protocol: str, *, session_present: bool) -> None:
+        """The broker has accepted us and our subscriptions, says the link."""
         again = self._status.connections > 0
         lost = again and not session_present
         self._note(
             connected=True,
             session_present=session_present,
             protocol=protocol,
-            receive_max=receive_max,
+            receive_max=self.settings.receive_max if protocol == "5" else 0,
             connections=self._status.connections + 1,
             sessions_lost=self._status.sessions_lost + lost,
             last_error="",
