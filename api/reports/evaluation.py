@@ -158,13 +158,13 @@ EXCLUSIONS_SV = {
 }
 WARNINGS: Mapping[str, Mapping[str, str]] = {
     "sv": {
-        "few_controls": "Färre än tio jämförelseplatser: intervallet blir bredare än det kunde vara.",
+        "few_controls": "Färre än tio jämförelseplatser: intervallet är bredare för det.",
         "poor_fit": "Platsen följde jämförelseplatserna dåligt redan före starten.",
         "outlying_control": "Jämförelseplatsen {} rörde sig mycket mer än de andra; kontrollera "
         "dess mätare.",
     },
     "en": {
-        "few_controls": "Fewer than ten comparison places: the interval is wider than it could be.",
+        "few_controls": "Fewer than ten comparison places: the interval is wider for it.",
         "poor_fit": "The place followed its comparison places poorly already before the start.",
         "outlying_control": "The comparison place {} moved far more than the others; check its "
         "counter.",
@@ -189,12 +189,12 @@ METHOD = {
 }
 REFERENCES = (
     (
-        "Doudchenko & Imbens (2016), Balancing, regression, difference-in-differences and synthetic "
-        "control methods, NBER 22791."
+        "Doudchenko & Imbens (2016), Balancing, regression, difference-in-differences and "
+        "synthetic control methods, NBER 22791."
     ),
     (
-        "Ferman & Pinto (2019), Inference in differences-in-differences with few treated groups and "
-        "heteroskedasticity, Review of Economics and Statistics 101:452."
+        "Ferman & Pinto (2019), Inference in differences-in-differences with few treated groups "
+        "and heteroskedasticity, Review of Economics and Statistics 101:452."
     ),
     (
         "Conley & Taber (2011), Inference with difference in differences with a small number of "
@@ -205,8 +205,8 @@ REFERENCES = (
         "studies, JASA 105:493."
     ),
     (
-        "Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal "
-        "of Statistics 6:65."
+        "Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian "
+        "Journal of Statistics 6:65."
     ),
 )
 
