@@ -43,6 +43,9 @@ from api.operations.work_orders import BudgetAccount, Crew, WorkOrderState
 
 ASSET_FIELDS = tuple(f.name for f in fields(Asset))
 ORDER_FIELDS = tuple(f.name for f in fields(WorkOrder))
+REQUEST_FIELDS = tuple(
+    f.name for f in fields(ServiceRequest) if f.name not in {"extended_status", "expected_ms"}
+)
 INCIDENT_FIELDS = tuple(f.name for f in fields(Incident))
 
 
@@ -212,7 +215,7 @@ def planned(row: PlannedWorkRow) -> PlannedWork:
 
 def request(row: ServiceRequestRow) -> ServiceRequest:
     """A citizen's report."""
-    return ServiceRequest(**named(row, tuple(f.name for f in fields(ServiceRequest))))
+    return ServiceRequest(**named(row, REQUEST_FIELDS))
 
 
 def stream_event(row: StreamRow) -> StreamEvent:

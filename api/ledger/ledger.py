@@ -9,16 +9,19 @@ from argon2 import PasswordHasher
 
 from api.ledger.access import Access
 from api.ledger.base import Database
+from api.ledger.leader import Leader
 from api.ledger.matters import Matters
 from api.ledger.orders import Orders
+from api.ledger.requests import Requests
 from api.ledger.schema import upgrade
 from api.ledger.street import Street
+from api.ledger.telling import Telling
 from api.operations.sla import Policy, load_policy
 
 __all__ = ["Ledger", "open_ledger"]
 
 
-class Ledger(Street, Matters, Orders, Access):
+class Ledger(Street, Matters, Orders, Requests, Telling, Access):
     """One ledger; safe to use from several threads.
 
     Parameters
@@ -46,6 +49,10 @@ class Ledger(Street, Matters, Orders, Access):
     def database(self) -> Database:
         """For the other parts of `api.ledger`."""
         return self._db
+
+    def leader(self) -> Leader:
+        """A candidate for running rounds and sending alerts; see `Leader.leads`."""
+        return Leader(self._db)
 
     def close(self) -> None:
         """Let go of every connection."""

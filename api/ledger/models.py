@@ -398,7 +398,9 @@ class DeliveryRow(Base):
     claimed_by: Mapped[str] = mapped_column(Name)
     claimed_until_ms: Mapped[int | None] = mapped_column(BigInteger)
     sent_ms: Mapped[int | None] = mapped_column(BigInteger)
-    bundle: Mapped[str] = mapped_column(Word)
+    # Deliveries with the same bundle are one message; set when it is first claimed, then kept, so
+    # that a second try after a crash is the same message with the same id.
+    bundle: Mapped[str] = mapped_column(Word, index=True)
     error: Mapped[str] = mapped_column(Text)
 
 

@@ -94,7 +94,7 @@ class Orders:
 
     def count_work_orders(self, wanted: OrderFilter | None = None) -> dict[WorkOrderState, int]:
         """How many work orders stand in each state."""
-        counted: Select[Any] = select(WorkOrderRow.state, func.count())
+        counted: Any = select(WorkOrderRow.state, func.count())
         query = narrowed(counted.group_by(WorkOrderRow.state), wanted or OrderFilter())
         with self._db.read() as session:
             return {WorkOrderState(state): n for state, n in session.execute(query)}

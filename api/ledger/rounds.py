@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from analytics.findings import CauseKind, FindingKind, Severity
@@ -56,6 +56,7 @@ SYSTEM = "ljusvakt"
 # Dark hours must go on at least this long after a repair was marked done before they can deny it.
 DARK_AFTER_DONE_MS = 3_600_000
 CHUNK = 500
+OBSERVED_EVERY_MS = 6 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,21 +326,36 @@ class Round:
             if window.from_ms <= self.now_ms < window.until_ms:
                 given[window.device_id] = LuminaireState.PLANNED
                 reasons[window.device_id] = "planned_work"
-        stored = {row.device_id: row for row in self.session.scalars(select(StatusRow))}
+        stored = {
+            device: (state, observed_ms)
+            for device, state, observed_ms in self.session.execute(
+                select(StatusRow.device_id, StatusRow.state, StatusRow.observed_ms)
+            )
+        }
+        new: list[dict[str, object]] = []
+        changed: list[dict[str, object]] = []
         for device, state in given.items():
-            row = stored.get(device)
-            reason = reasons.get(device, "")
             known = state in {LuminaireState.OK, LuminaireState.FAULTY}
-            if row is None:
-                row = StatusRow(
-                    device_id=device, state="", since_ms=0, observed_ms=None, last_known=None
-                )
-                self.session.add(row)
-            if row.state != state.value:
-                row.state, row.since_ms = state.value, self.now_ms
-            row.reason = reason
-            if known and row.observed_ms != self.now_ms:
-                row.observed_ms, row.last_known = self.now_ms, state.value
+            was, observed_ms = stored.get(device, (None, None))
+            # Hours are close enough to say when it was last seen; else each round writes each row.
+            stale = known and (
+                observed_ms is None or self.now_ms - observed_ms >= OBSERVED_EVERY_MS
+            )
+            if was == state.value and not stale:
+                continue
+            values: dict[str, object] = {"device_id": device, "state": state.value}
+            values["reason"] = reasons.get(device, "")
+            if was != state.value:
+                values["since_ms"] = self.now_ms
+            if known:
+                values |= {"observed_ms": self.now_ms, "last_known": state.value}
+            (new if was is None else changed).append(values)
+        blank = {"observed_ms": None, "last_known": None}
+        if new:
+            self.session.execute(insert(StatusRow), [blank | values for values in new])
+        for names in {tuple(sorted(values)) for values in changed}:
+            same = [values for values in changed if tuple(sorted(values)) == names]
+            self.session.execute(update(StatusRow), same)
 
     # -- work orders -------------------------------------------------------------------------
 

@@ -341,6 +341,8 @@ class ServiceRequest:
     duplicate_of: int | None
     answer: str
     match_distance_m: float | None
+    extended_status: str = "OPEN"
+    expected_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

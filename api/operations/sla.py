@@ -294,10 +294,11 @@ def reason(rule: Rule, facts: Facts) -> str:
 def days_off(country: str, year: int) -> frozenset[date]:
     """Public and de facto holidays of a year."""
     import holidays
+    from holidays.countries.sweden import Sweden
 
     if country == "SE":
         # A Sunday is no holiday by itself here; without de_facto Midsummer Eve would be worked.
-        found = holidays.Sweden(
+        found: holidays.HolidayBase = Sweden(
             years=year,
             include_sundays=False,
             categories=("public", "de_facto"),

@@ -558,6 +558,7 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         ),
     )
     with op.batch_alter_table("alert_deliveries", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_alert_deliveries_bundle"), ["bundle"], unique=False)
         batch_op.create_index(
             "ix_alert_deliveries_due", ["state", "not_before_ms", "id"], unique=False
         )
@@ -569,6 +570,7 @@ def downgrade() -> None:  # noqa: PLR0915 - one statement a table
     release_audit()
     with op.batch_alter_table("alert_deliveries", schema=None) as batch_op:
         batch_op.drop_index("ix_alert_deliveries_due")
+        batch_op.drop_index(batch_op.f("ix_alert_deliveries_bundle"))
 
     op.drop_table("alert_deliveries")
     with op.batch_alter_table("work_order_pauses", schema=None) as batch_op:
