@@ -1,18 +1,12 @@
 """Who is asking, and whether they may: sessions, keys, roles, areas, limits."""
 
-import asyncio
-import hashlib
 import hmac
-import secrets
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from fastapi import Depends, Request
+from fastapi import Request
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -31,9 +25,6 @@ __all__ = [
     "Needs",
     "Principal",
     "Role",
-    "check_password",
-    "digest_of",
-    "hash_password",
     "limited",
     "principal_of",
 ]
@@ -78,7 +69,7 @@ class Principal:
         Whether it is the demo's open door on loopback.
     user_id : int or None
     session : str
-        Digest of the session's token.
+        The session's token, to end it by.
     """
 
     id: str
@@ -89,7 +80,7 @@ class Principal:
     csrf: str = ""
     demo: bool = False
     user_id: int | None = None
-    session: str = ""
+    session: str = field(default="", repr=False)
 
     def has(self, *roles: Role) -> bool:
         """Whether it has one of these roles; an administrator has all that staff have."""
@@ -111,8 +102,8 @@ PUBLIC = Principal("public", "", frozenset({Role.PUBLIC}), frozenset())
 
 
 def areas_of(roles: Iterable[str], areas: Iterable[str]) -> frozenset[str] | None:
-    """Which areas somebody with these roles sees: city staff all, a crew its own."""
-    return None if CITY.intersection(roles) else frozenset(areas)
+    """Which areas somebody with these roles sees: city staff all, a crew its own (none named: all)."""
+    return None if CITY.intersection(roles) else frozenset(areas) or None
 
 
 def roles_of(names: Iterable[str]) -> frozenset[Role]:
@@ -121,72 +112,16 @@ def roles_of(names: Iterable[str]) -> frozenset[Role]:
     return frozenset(Role(name) for name in names if name in known)
 
 
-def digest_of(secret: str) -> str:
-    """SHA-256: keys, session tokens and links are 256 random bits, there is nothing to slow down."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-# -- passwords ---------------------------------------------------------------------------------
-
-_hasher = PasswordHasher()
-# Verified where no such user exists, so that both answers cost the same.
-_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
-
-
-class Slots:
-    """Two passwords are checked at once and a few may wait; the rest is told to come back.
-
-    Each check takes 64 MB and tens of milliseconds on purpose, so a flood of them must not queue.
-    """
-
-    def __init__(self, at_once: int = 2, waiting: int = 6) -> None:
-        self._slots = threading.BoundedSemaphore(at_once)
-        self._room = threading.BoundedSemaphore(at_once + waiting)
-
-    def __enter__(self) -> None:
-        if not self._room.acquire(blocking=False):
-            raise ProblemError(429, headers={"Retry-After": "2"})
-        self._slots.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._slots.release()
-        self._room.release()
-
-
-def hash_password(password: str, slots: Slots) -> str:
-    """Argon2id of a new password.
-
-    Raises
-    ------
-    ProblemError
-        422 when it is too short to keep anybody out (ASVS v5.0.0-6.2.1), 429 under load.
-    """
-    if len(password) < 12:
-        raise ProblemError(422, "A password has at least twelve characters")
-    with slots:
-        return _hasher.hash(password)
-
-
-def check_password(stored: str | None, password: str, slots: Slots) -> bool:
-    """Whether this is the password; costs the same where there is no user."""
-    with slots:
-        try:
-            return _hasher.verify(stored or _NOBODY, password) and stored is not None
-        except (VerificationError, InvalidHashError):
-            return False
-
-
 # -- limits ------------------------------------------------------------------------------------
 
 
 @dataclass
 class Access:
-    """What the app remembers between requests to keep the door: limits, password slots, streams."""
+    """What the app remembers between requests to keep the door: limits and streams."""
 
     limiter: MovingWindowRateLimiter = field(
         default_factory=lambda: MovingWindowRateLimiter(MemoryStorage())
     )
-    slots: Slots = field(default_factory=Slots)
     streams: dict[str, int] = field(default_factory=dict[str, int])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -260,16 +195,8 @@ def _by_header(request: Request, services: Services) -> Principal | None:
 
 
 def by_key(token: str, services: Services) -> Principal | None:
-    """Whose key this is; None where it is none, or no longer one.
-
-    An unknown id is compared as well, so that both answers cost the same.
-    """
-    prefix, _, rest = token.partition("_")
-    public_id, _, secret = rest.partition("_")
-    if prefix != "lv" or not public_id or not secret:
-        return None
-    now_ms = services.clock.now_ms()
-    key = services.ledger.check_key(public_id, digest_of(secret), now_ms=now_ms)
+    """Whose key this is; None where it is none, or no longer one."""
+    key = services.ledger.key_of(token, now_ms=services.clock.now_ms())
     if key is None:
         return None
     roles = roles_of(key.roles)
@@ -295,21 +222,19 @@ def _by_cookie(request: Request, services: Services) -> Principal | None:
         open_door = is_demo_client(request, services)
         right = open_door and hmac.compare_digest(token, demo_cookie(services))
         return demo_visitor(services) if right else None
-    now_ms = services.clock.now_ms()
-    found = services.ledger.session(digest_of(token), now_ms=now_ms)
+    found = services.ledger.session_of(token, now_ms=services.clock.now_ms())
     if found is None:
         return None
-    user, csrf = found
-    roles = roles_of(user.roles)
+    user, roles = found.user, roles_of(found.user.roles)
     return Principal(
         f"user:{user.id}",
         user.name,
         roles,
         areas_of(roles, user.areas),
         "session",
-        csrf=csrf,
+        csrf=found.csrf,
         user_id=user.id,
-        session=digest_of(token),
+        session=token,
     )
 
 
@@ -397,3 +322,15 @@ class Needs:
         if self.page and request.method in SAFE:
             raise ProblemError(303, headers={"Location": f"/login?next={request.url.path}"})
         raise ProblemError(401, headers={"WWW-Authenticate": "Bearer"})
+
+
+def principal_again(request: Request, before: Principal) -> Principal | None:
+    """The same principal as it is by now; None when its session or key holds no longer."""
+    if before.demo:
+        return before
+    request.state.principal = None
+    try:
+        found = principal_of(request)
+    except ProblemError:
+        return None
+    return found if found.id == before.id and found.has(*STAFF) else None

@@ -6,13 +6,14 @@ import hmac
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query, Request, Response
 
+from api.ledger.views import Page as LedgerPage
 from api.problems import ProblemError
 
-__all__ = ["Limit", "Page", "PageCursor", "cursor_of", "key_of", "page_of"]
+__all__ = ["Limit", "Page", "PageCursor", "cursor_of", "key_of", "page_of", "turn"]
 
 Row = TypeVar("Row")
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
@@ -23,15 +24,11 @@ PageCursor = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[Row]):
     """Items of one page and the cursor of the next; `next` is None on the last."""
 
-    items: list[dict[str, Any]]
+    items: list[Row]
     next: str | None
-
-    def body(self) -> dict[str, Any]:
-        """As it is sent."""
-        return {"items": self.items, "next": self.next}
 
 
 def _signature(secret: bytes, scope: str, text: bytes) -> bytes:
@@ -77,20 +74,18 @@ def page_of(
     rows: Sequence[Row],
     *,
     key: Callable[[Row], tuple[Any, ...]],
-    shown: Callable[[Row], dict[str, Any]],
     limit: int,
     cursor: str | None,
     secret: bytes,
     request: Request,
     response: Response,
-) -> Page:
+) -> Page[Row]:
     """One page of rows that are all at hand.
 
     The rows are sorted by `key`; those at or before the cursor's key are left out. The address of
     the next page is also sent as `Link: rel="next"`.
     """
-    filters = sorted((n, v) for n, v in request.query_params.multi_items() if n not in NOT_FILTERS)
-    scope = request.url.path + repr(filters)
+    scope = scope_of(request)
     ordered = sorted(rows, key=key)
     if cursor is not None:
         behind = tuple(key_of(cursor, secret=secret, scope=scope))
@@ -99,9 +94,45 @@ def page_of(
     following = None
     if len(ordered) > limit:
         following = cursor_of(key(page[-1]), secret=secret, scope=scope)
-        address = request.url.include_query_params(cursor=following)
-        response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
-    return Page([shown(row) for row in page], following)
+        link_next(request, response, following)
+    return Page(page, following)
 
 
-NOT_FILTERS = frozenset({"cursor", "limit"})
+def scope_of(request: Request) -> str:
+    """The list and its filters, without where in it we are."""
+    given = request.query_params.multi_items()
+    return request.url.path + repr(sorted((n, v) for n, v in given if n not in NOT_FILTERS))
+
+
+def link_next(request: Request, response: Response, cursor: str) -> None:
+    """Say also in a header where the next page is (RFC 8288)."""
+    address = request.url.include_query_params(cursor=cursor)
+    response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+
+
+def turn(
+    after: Callable[[tuple[int, ...] | None], LedgerPage[Row]],
+    *,
+    cursor: str | None,
+    secret: bytes,
+    request: Request,
+    response: Response,
+) -> Page[Row]:
+    """One page of a list that the ledger itself keeps in order.
+
+    Parameters
+    ----------
+    after : callable
+        The sort key of the last item seen (None at the start) to the ledger's next page.
+    """
+    scope = scope_of(request)
+    behind = tuple(key_of(cursor, secret=secret, scope=scope)) if cursor is not None else None
+    page = after(behind)
+    following = None
+    if page.next is not None:
+        following = cursor_of(page.next, secret=secret, scope=scope)
+        link_next(request, response, following)
+    return Page(list(page.items), following)
+
+
+NOT_FILTERS = frozenset({"cursor", "limit", "lang", "theme"})

@@ -14,7 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from api.errors import BadInputError, ConflictError, LjusvaktError, NotFoundError
+from api.errors import (
+    BadInputError,
+    BusyError,
+    ConflictError,
+    LjusvaktError,
+    NotFoundError,
+    StaleVersionError,
+)
 
 __all__ = ["PROBLEM_RESPONSES", "ProblemError", "allowed_methods", "install", "problem"]
 
@@ -158,12 +165,17 @@ def _of_ours(request: Request, error: Exception) -> Response:
     status = 422
     if isinstance(error, NotFoundError):
         status = 404
+    elif isinstance(error, StaleVersionError):
+        status = 412
     elif isinstance(error, ConflictError):
         status = 409
+    elif isinstance(error, BusyError):
+        status = 429
     elif not isinstance(error, BadInputError):
         status = 503
     more = {"remedy": error.remedy} if error.remedy else {}
-    return _answer(request, status, TITLES[status], detail=error.message, **more)
+    headers = {"Retry-After": "2"} if status in {429, 503} else {}
+    return _answer(request, status, TITLES[status], headers=headers, detail=error.message, **more)
 
 
 def _of_database(request: Request, error: Exception) -> Response:

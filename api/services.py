@@ -1,6 +1,8 @@
 """What the routes use; `api.bootstrap` puts it together, nothing here opens anything."""
 
+import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -79,11 +81,19 @@ class Services:
     requests_per_minute: int = 1200
     streams_per_principal: int = 8
     max_streams: int = 200
+    # Set when the server stops, so that streams end by themselves.
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def zone(self) -> ZoneInfo:
         """The city's local time."""
         return ZoneInfo(self.settings.timezone)
+
+    def work(self) -> Mapping[str, Mapping[str, int]]:
+        """How many luminaires and open work orders are in which state."""
+        luminaires = Counter(s.state.value for s in self.ledger.luminaire_states().values())
+        orders = {s.value: n for s, n in self.ledger.count_work_orders().items()}
+        return {"luminaires": luminaires, "work_orders": orders}
 
     def words(self, language: str) -> Words:
         """Texts, times and numbers in a language, in local time."""

@@ -26,6 +26,7 @@ KEYWORDS = {
     "gettext": None,
     "ngettext": (1, 2),
     "N_": None,
+    "text": None,
     "plural": (1, 2),
 }
 

@@ -1,1 +1,27 @@
-"""HTTP routes, one file a resource."""
+"""One file for each resource of the API, and the pages."""
+
+from importlib import import_module
+from typing import cast
+
+from fastapi import APIRouter
+
+__all__ = ["API_ROUTERS", "PAGE_ROUTERS"]
+
+_API = (
+    "health",
+    "assets",
+    "readings",
+    "findings",
+    "incidents",
+    "work_orders",
+    "events",
+)
+_PAGES = ("sign_in", "pages", "places", "documents")
+
+
+def _router(name: str) -> APIRouter:
+    return cast("APIRouter", import_module(f"api.routes.{name}").router)
+
+
+API_ROUTERS = [_router(name) for name in _API]
+PAGE_ROUTERS = [_router(name) for name in _PAGES]

@@ -1,0 +1,60 @@
+"""Matters: what findings with one cause are about, from the first sign until it is over."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from analytics.findings import FindingKind
+from api.auth import STAFF, Needs, Principal
+from api.ledger.views import Incident, Page
+from api.operations.incidents import IncidentState
+from api.pagination import Limit, PageCursor, turn
+from api.routes.shapes import (
+    IncidentDetailOut,
+    IncidentOut,
+    ListOf,
+    incident_detail_out,
+    incident_out,
+)
+from api.services import ServiceDep
+
+router = APIRouter(prefix="/api/v1", tags=["incidents"])
+Staff = Annotated[Principal, Depends(Needs(*STAFF))]
+
+
+@router.get("/incidents")
+def incidents(
+    request: Request,
+    response: Response,
+    services: ServiceDep,
+    principal: Staff,
+    state: IncidentState | None = None,
+    kind: FindingKind | None = None,
+    cause_id: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Limit = 100,
+    cursor: PageCursor = None,
+) -> ListOf[IncidentOut]:
+    """Incidents, the newest first."""
+
+    def after(behind: tuple[int, ...] | None) -> Page[Incident]:
+        found = services.ledger.incidents(
+            states=(state,) if state else (),
+            areas=principal.area_filter,
+            kind=kind,
+            cause_id=cause_id,
+            limit=limit + 1,
+            before=behind[0] if behind else None,
+        )
+        more = len(found) > limit
+        return Page(tuple(found[:limit]), (found[limit - 1].id,) if more else None)
+
+    page = turn(after, cursor=cursor, secret=services.secret, request=request, response=response)
+    return ListOf(items=[incident_out(one) for one in page.items], next=page.next)
+
+
+@router.get("/incidents/{incident_id}")
+def incident(
+    incident_id: Annotated[int, Path(ge=1, lt=2**62)], services: ServiceDep, principal: Staff
+) -> IncidentDetailOut:
+    """One incident with its timeline, its findings and its work order."""
+    return incident_detail_out(services.ledger.incident(incident_id, areas=principal.area_filter))

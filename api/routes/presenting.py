@@ -1,0 +1,251 @@
+"""Work orders and states in the words of whoever reads them."""
+
+from dataclasses import dataclass
+
+from api.i18n import Words
+from api.ledger.views import Evidence, HistoryStep, WorkOrder
+from api.operations.work_orders import WorkOrderState
+
+__all__ = [
+    "OrderView",
+    "action_text",
+    "evidence_lines",
+    "kind_text",
+    "order_view",
+    "state_text",
+    "states_of",
+    "step_text",
+]
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's own name for "translate this later"
+    """Mark a text for translation where it is not yet known for whom."""
+    return message
+
+
+KINDS = {
+    "lamp_failure": N_("Dark"),
+    "dimming_failure": N_("Does not dim as it should"),
+    "depreciation": N_("Gives too little light"),
+    "cycling_failure": N_("Goes on and off"),
+    "lamp_unexpected_on": N_("Burns by day"),
+    "switching_error": N_("Switches at the wrong time"),
+    "supply_loss": N_("Without power"),
+    "sensor_stuck": N_("Sensor stuck"),
+    "sensor_blind": N_("Sensor blind"),
+    "sensor_drift": N_("Sensor drifts"),
+    "misaimed": N_("Points the wrong way"),
+    "communication_failure": N_("Silent"),
+    "citizen_report": N_("Reported by a citizen"),
+    "never_judged": N_("Not judged yet"),
+}
+WHY = {
+    "lamp_failure": N_("Darker than it should be when it should burn, night after night."),
+    "dimming_failure": N_("Its light does not follow its dimming schedule."),
+    "depreciation": N_("Its light has sunk below what is required."),
+    "cycling_failure": N_("Its light goes out and comes back again and again in one night."),
+    "lamp_unexpected_on": N_("It gives light in full daylight."),
+    "switching_error": N_("It goes on or off at another time than its feeder."),
+    "supply_loss": N_("The devices on one feeder lost their power together."),
+    "sensor_stuck": N_("The sensor repeats the same value, day and night."),
+    "sensor_blind": N_("The sensor sees no daylight any more."),
+    "sensor_drift": N_("The sensor moves away from what its neighbours see."),
+    "misaimed": N_("It lights, but not where it should."),
+    "communication_failure": N_("Nothing has been heard. Whether it burns is not known."),
+    "citizen_report": N_("A citizen has reported it."),
+}
+CAUSES = {
+    "luminaire": N_("luminaire %s"),
+    "sensor": N_("sensor %s"),
+    "segment": N_("segment %s"),
+    "feeder": N_("feeder %s"),
+    "cabinet": N_("cabinet %s"),
+    "gateway": N_("gateway %s"),
+}
+STATES = {
+    "new": N_("new"),
+    "assigned": N_("assigned"),
+    "started": N_("started"),
+    "waiting": N_("waiting"),
+    "done": N_("marked done"),
+    "verified": N_("proved by light"),
+    "reopened": N_("reopened"),
+    "duplicate": N_("duplicate"),
+    "rejected": N_("rejected"),
+}
+TRUTHS = {
+    "ok": N_("In order"),
+    "faulty": N_("Faulty"),
+    "unknown": N_("Unknown"),
+    "planned": N_("Planned off"),
+}
+ACTIONS = {
+    "assign": N_("Take"),
+    "start": N_("Start"),
+    "wait": N_("Set waiting"),
+    "resume": N_("Go on"),
+    "done": N_("Done"),
+    "verify": N_("Confirm the repair"),
+    "release": N_("Give back"),
+    "reject": N_("Not a fault"),
+    "reopen": N_("Reopen"),
+    "note": N_("Write a note"),
+}
+STEPS = {
+    "create": N_("Opened by the night round"),
+    "assign": N_("Taken"),
+    "release": N_("Given back"),
+    "start": N_("Started"),
+    "wait": N_("Waiting"),
+    "resume": N_("Goes on"),
+    "done": N_("Marked done"),
+    "verify": N_("Proved"),
+    "reopen": N_("Reopened"),
+    "duplicate": N_("Joined with another order"),
+    "reject": N_("Rejected"),
+    "note": N_("Note"),
+    "reprioritise": N_("Urgency changed"),
+}
+# The numbers a finding rests on, where crews have a word for them.
+NUMBERS = {
+    "dark_fraction": (N_("dark for %s %% of the time it should burn"), 100, 0),
+    "expected_lx": (N_("expected %s lx"), 1, 1),
+    "observed_lx": (N_("seen %s lx"), 1, 1),
+    "ratio": (N_("%s %% of its usual light"), 100, 0),
+    "nights": (N_("on %s nights"), 1, 0),
+    "silent_h": (N_("silent for %s hours"), 1, 0),
+    "cycles": (N_("%s changes in one night"), 1, 0),
+    "members": (N_("%s luminaires together"), 1, 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """A work order as a person reads it."""
+
+    id: int
+    version: int
+    state: str
+    state_text: str
+    title: str
+    why: str
+    urgency: str
+    urgency_text: str
+    place: str
+    due_text: str
+    late: bool
+    assignee: str
+    lat: float | None
+    lon: float | None
+    confidence: float | None
+
+
+def kind_text(kind: str, words: Words) -> str:
+    """What is wrong, in two words."""
+    return words.text(KINDS.get(kind, kind.replace("_", " ")))
+
+
+def state_text(state: str, words: Words) -> str:
+    """Where an order stands."""
+    return words.text(STATES.get(state, state))
+
+
+def states_of(words: Words) -> dict[str, str]:
+    """The four truths about a luminaire."""
+    return {state: words.text(text) for state, text in TRUTHS.items()}
+
+
+def action_text(action: str, words: Words) -> str:
+    """What a button says."""
+    return words.text(ACTIONS.get(action, action))
+
+
+def cause_text(order: WorkOrder, words: Words) -> str:
+    """What the order is about."""
+    pattern = CAUSES.get(order.cause_kind)
+    return words.text(pattern) % order.cause_id if pattern else order.cause_id
+
+
+def title_of(order: WorkOrder, words: Words) -> str:
+    """What is wrong and with what, how many where it is several."""
+    what, cause = kind_text(order.kind, words), cause_text(order, words)
+    if order.members > 1:
+        several = words.plural("%(n)d luminaire", "%(n)d luminaires", order.members)
+        return f"{what}: {several % {'n': order.members}}, {cause}"
+    return f"{what}: {cause}"
+
+
+def urgency_of(order: WorkOrder) -> str:
+    """urgent (within hours), soon (within days) or normal."""
+    return ("urgent", "soon")[order.rank] if 0 <= order.rank < 2 else "normal"
+
+
+def due_text(order: WorkOrder, words: Words, now_ms: int) -> tuple[str, bool]:
+    """When the next clock runs out, and whether it has."""
+    if order.state is WorkOrderState.WAITING:
+        return words.text("the clock stands still"), False
+    if order.due_ms is None:
+        return "", False
+    first = order.first_action_ms is None and order.due_ms == order.first_action_due_ms
+    left_ms = order.due_ms - now_ms
+    if left_ms < 0:
+        late = words.text("first action late by %s") if first else words.text("repair late by %s")
+        return late % words.span(-left_ms), True
+    if left_ms < 36 * 3_600_000:
+        soon = words.text("first action within %s") if first else words.text("repair within %s")
+        return soon % words.span(left_ms), False
+    day = words.text("first action by %s") if first else words.text("repair by %s")
+    return day % words.day(order.due_ms), False
+
+
+def order_view(
+    order: WorkOrder, words: Words, now_ms: int, *, confidence: float | None = None
+) -> OrderView:
+    """One order in the reader's words."""
+    text, late = due_text(order, words, now_ms)
+    urgency = urgency_of(order)
+    return OrderView(
+        id=order.id,
+        version=order.version,
+        state=order.state.value,
+        state_text=state_text(order.state.value, words),
+        title=title_of(order, words),
+        why=words.text(WHY[order.kind]) if order.kind in WHY else order.note,
+        urgency=urgency,
+        urgency_text={"urgent": words.text("urgent"), "soon": words.text("soon")}.get(urgency, ""),
+        place=order.site or order.area,
+        due_text=text,
+        late=late,
+        assignee=order.assignee,
+        lat=order.lat,
+        lon=order.lon,
+        confidence=confidence,
+    )
+
+
+def evidence_lines(evidence: tuple[Evidence, ...], words: Words) -> list[dict[str, str]]:
+    """What each finding says, in numbers where crews have a word for them.
+
+    The sentence of the finding itself is English; it is marked so on a Swedish page.
+    """
+    lines: list[dict[str, str]] = []
+    for one in evidence[:5]:
+        parts = [
+            words.text(pattern) % words.number(one.evidence[name] * factor, digits)
+            for name, (pattern, factor, digits) in NUMBERS.items()
+            if name in one.evidence
+        ]
+        since = words.text("since %s") % words.moment(one.start_ms)
+        text = f"{one.luminaire_id}: {', '.join([*parts, since])}"
+        lines.append({"text": text, "lang": ""})
+        if one.note:
+            lines.append({"text": one.note, "lang": "en" if words.language != "en" else ""})
+    if len(evidence) > 5:
+        more = words.plural("and %(n)d more like it", "and %(n)d more like it", len(evidence) - 5)
+        lines.append({"text": more % {"n": len(evidence) - 5}, "lang": ""})
+    return lines
+
+
+def step_text(step: HistoryStep, words: Words) -> str:
+    """What happened, as a line of the timeline."""
+    return words.text(STEPS.get(step.action, step.action))
