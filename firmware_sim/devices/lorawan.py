@@ -1,0 +1,127 @@
+"""LoRaWAN devices: a sensor or a luminaire controller that counts its frames.
+
+They have no ring buffer: a frame that is lost is lost, as with real ones. Some frames are heard
+twice, by a confirmed uplink whose receipt was lost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from firmware_sim.devices import nas_ul20xx
+from firmware_sim.devices.elsys import PORT as ELSYS_PORT
+from firmware_sim.devices.elsys import encode_elsys
+from firmware_sim.devices.envelopes import Uplink, chirpstack_v4
+from firmware_sim.devices.node import Message
+
+__all__ = ["ElsysSensor", "LuminaireController", "dev_eui_of"]
+
+Envelope = Callable[[Uplink], tuple[str, bytes]]
+
+
+def dev_eui_of(name: str) -> str:
+    """A DevEUI for a simulated device: locally administered, the same for the same name."""
+    return "FEFF" + blake2b(name.encode(), digest_size=6).hexdigest().upper()
+
+
+@dataclass
+class Radio:
+    """Frame counter and envelope of one device."""
+
+    name: str
+    profile: str
+    envelope: Envelope = chirpstack_v4
+    counter: int = 0
+    dev_eui: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dev_eui = dev_eui_of(self.name)
+
+    def uplink(self, port: int, payload: bytes, time_ms: int) -> Message:
+        """The next frame."""
+        frame = Uplink(self.dev_eui, self.name, self.profile, port, self.counter, payload, time_ms)
+        self.counter += 1
+        return Message(*self.envelope(frame))
+
+
+@dataclass
+class ElsysSensor:
+    """A light and motion sensor on batteries; 3.6 V that sink over ten years."""
+
+    radio: Radio
+    installed_ms: int
+
+    @staticmethod
+    def named(name: str, installed_ms: int, envelope: Envelope = chirpstack_v4) -> "ElsysSensor":
+        """A sensor with the EUI of its name."""
+        return ElsysSensor(Radio(name, "ELSYS ERS", envelope), installed_ms)
+
+    def measure(
+        self, time_ms: int, *, light_lx: float, motion: int = 0, temperature_c: float = 8.0
+    ) -> Message:
+        """One regular uplink."""
+        years = (time_ms - self.installed_ms) / (365.25 * 86_400_000)
+        payload = encode_elsys(
+            light_lx=light_lx, motion=motion, temperature_c=temperature_c,
+            supply_v=max(3.6 - 0.06 * years, 2.0),
+        )  # fmt: skip
+        return self.radio.uplink(ELSYS_PORT, payload, time_ms)
+
+
+@dataclass
+class LuminaireController:
+    """A NAS UL20xx on a DALI driver: status, usage, and alerts of its own."""
+
+    radio: Radio
+    rated_w: float
+    energy_wh: float = 0.0
+    lamp_on_s: int = 0
+    failed: bool = False
+    last_ms: int | None = None
+
+    @staticmethod
+    def named(
+        name: str, rated_w: float, envelope: Envelope = chirpstack_v4
+    ) -> "LuminaireController":
+        """A controller with the EUI of its name."""
+        return LuminaireController(Radio(name, "NAS UL20xx", envelope), rated_w)
+
+    def burn(
+        self, time_ms: int, *, level: float, power_w: float, lamp_failure: bool
+    ) -> list[Message]:
+        """Time passed until now at this level: status, usage, and an alert when the lamp fails.
+
+        Parameters
+        ----------
+        level : float
+            Commanded dim level, 0..1.
+        power_w : float
+            Drawn power [W].
+        """
+        passed_s = 0 if self.last_ms is None else (time_ms - self.last_ms) // 1000
+        self.last_ms = time_ms
+        lit = level > 0 and not lamp_failure
+        self.energy_wh += power_w * passed_s / 3600
+        self.lamp_on_s += passed_s if lit else 0
+        driver = nas_ul20xx.Driver(
+            nas_ul20xx.single(0), lamp_failure=lamp_failure and level > 0, lamp_on=lit,
+            level_pct=round(level * 100),
+        )  # fmt: skip
+        sent = [
+            self.radio.uplink(
+                nas_ul20xx.STATUS_PORT, nas_ul20xx.encode_status(time_ms // 1000, (driver,)), time_ms
+            ),
+            self.radio.uplink(
+                nas_ul20xx.USAGE_PORT,
+                nas_ul20xx.encode_usage(
+                    address=driver.address, energy_wh=int(self.energy_wh), power_w=power_w,
+                    voltage_v=230, power_factor=0.95, lamp_on_s=self.lamp_on_s,
+                ),
+                time_ms,
+            ),
+        ]  # fmt: skip
+        if driver.lamp_failure and not self.failed:
+            alert = nas_ul20xx.encode_driver_alert((driver,))
+            sent.insert(0, self.radio.uplink(nas_ul20xx.ALERT_PORT, alert, time_ms))
+        self.failed = driver.lamp_failure
+        return sent

@@ -1,0 +1,200 @@
+"""Load and trouble on purpose: many devices at a rate, damaged messages, reconnect storms."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiomqtt
+import numpy as np
+
+from firmware_sim.devices.native import encode_readings, topic
+from firmware_sim.errors import PublishError
+from firmware_sim.publishing import BrokerAddress
+from firmware_sim.streams import generator
+
+__all__ = ["LoadCounts", "LoadPlan", "damaged", "run_load"]
+
+IN_FLIGHT = 200
+TICK_S = 0.05
+LOAD_GROUPS = 64
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """What is sent.
+
+    Attributes
+    ----------
+    devices : int
+    rate : float
+        Messages a second over all devices.
+    seconds : float
+    rows : int
+        Readings in each message.
+    connections : int
+        MQTT connections; each stands for gateways.
+    corrupt : float
+        Share of messages that are damaged on the way.
+    storm_every_s : float
+        All connections are dropped at once that often; 0 = never.
+    seed : int
+    """
+
+    devices: int
+    rate: float
+    seconds: float
+    rows: int = 1
+    connections: int = 8
+    corrupt: float = 0.0
+    storm_every_s: float = 0.0
+    seed: int = 1
+
+
+@dataclass
+class LoadCounts:
+    """What came of it."""
+
+    messages: int = 0
+    readings: int = 0
+    corrupted: int = 0
+    reconnects: int = 0
+    unsent: int = 0
+    seconds: float = 0.0
+
+
+def damaged(payload: bytes, rng: np.random.Generator) -> bytes:
+    """A message as bad radio, bad firmware or a bad cable makes it."""
+    kind = int(rng.integers(5))
+    if kind == 0:
+        return payload[: int(rng.integers(len(payload)))]
+    if kind == 1:
+        at = int(rng.integers(len(payload)))
+        return payload[:at] + bytes([payload[at] ^ (1 << int(rng.integers(8)))]) + payload[at + 1 :]
+    if kind == 2:
+        return payload.replace(b"[", b"[1e999,", 1)
+    if kind == 3:
+        return b"\xff\xfe" + payload
+    return payload[: len(payload) // 2] + bytes(rng.integers(0, 256, 16, dtype=np.uint8))
+
+
+class Sender:
+    """One connection and the devices behind it."""
+
+    def __init__(
+        self, plan: LoadPlan, address: BrokerAddress, number: int, counts: LoadCounts
+    ) -> None:
+        self.plan, self.address, self.number, self.counts = plan, address, number, counts
+        self.devices = range(number, plan.devices, plan.connections)
+        self.rng = generator(plan.seed, "load", number)
+        self.next = 0
+        self.seq: dict[int, int] = {}
+        self.storm = asyncio.Event()
+
+    def message(self) -> tuple[str, bytes]:
+        """The next device's next message."""
+        device = self.devices[self.next % len(self.devices)]
+        self.next += 1
+        seq = self.seq.get(device, 0)
+        self.seq[device] = seq + self.plan.rows
+        now = time.time_ns() // 1_000_000
+        values = np.round(self.rng.random(self.plan.rows) * 40, 1).tolist()
+        payload = encode_readings(
+            [now - 1000 * k for k in reversed(range(self.plan.rows))], {"illuminance_lx": values},
+            boot=1, seq=seq,
+        )  # fmt: skip
+        if self.plan.corrupt and self.rng.random() < self.plan.corrupt:
+            self.counts.corrupted += 1
+            payload = damaged(payload, self.rng)
+        return topic(f"load-{device % LOAD_GROUPS:02d}", f"load-{device:06d}", "readings"), payload
+
+    async def run(self, started: float) -> None:
+        """Send until the time is over; a broken connection is opened again with jitter."""
+        share = len(self.devices) / max(self.plan.devices, 1)
+        failed_in_a_row = 0
+        while time.monotonic() - started < self.plan.seconds:
+            broken: BaseException | None = None
+            self.storm.clear()
+            try:
+                async with self.address.client(
+                    f"sim-load-{self.number}", in_flight=IN_FLIGHT
+                ) as client:
+                    failed_in_a_row = 0
+                    await self.pump(client, started, self.plan.rate * share)
+            except* aiomqtt.MqttError as group:
+                broken = group.exceptions[0]
+            if broken is not None:
+                failed_in_a_row += 1
+                if failed_in_a_row > 20:
+                    raise PublishError(f"broker cannot be reached: {broken}.")
+            if time.monotonic() - started < self.plan.seconds:
+                self.counts.reconnects += 1
+                await asyncio.sleep(0.1 + float(self.rng.random()) * min(2**failed_in_a_row, 30))
+
+    async def pump(self, client: aiomqtt.Client, started: float, rate: float) -> None:
+        """Messages at the rate, with a bounded number waiting for their PUBACK."""
+        window = asyncio.Semaphore(IN_FLIGHT)
+        begun, sent = time.monotonic(), 0
+
+        async def send(where: str, payload: bytes) -> None:
+            try:
+                await client.publish(where, payload, qos=1, timeout=60)
+                self.counts.messages += 1
+                self.counts.readings += self.plan.rows
+            finally:
+                window.release()
+
+        async with asyncio.TaskGroup() as tasks:
+            while (
+                now := time.monotonic()
+            ) - started < self.plan.seconds and not self.storm.is_set():
+                due = int((now - begun) * rate) - sent
+                for _ in range(min(due, 5_000)):
+                    await window.acquire()
+                    tasks.create_task(send(*self.message()))
+                    sent += 1
+                    if self.storm.is_set() or time.monotonic() - started >= self.plan.seconds:
+                        break
+                await asyncio.sleep(TICK_S)
+        self.counts.unsent += max(int((time.monotonic() - begun) * rate) - sent, 0)
+
+
+async def run_load(
+    plan: LoadPlan,
+    address: BrokerAddress,
+    *,
+    on_progress: Callable[[LoadCounts], None] = lambda counts: None,
+) -> LoadCounts:
+    """Send a load; counts hold what was acknowledged by the broker.
+
+    Raises
+    ------
+    PublishError
+        If the broker cannot be reached.
+    """
+    counts, started = LoadCounts(), time.monotonic()
+    connections = max(1, min(plan.connections, plan.devices))
+    senders = [Sender(plan, address, k, counts) for k in range(connections)]
+
+    async def weather() -> None:
+        last_storm = started
+        while time.monotonic() - started < plan.seconds:
+            await asyncio.sleep(0.5)
+            on_progress(counts)
+            if plan.storm_every_s and time.monotonic() - last_storm >= plan.storm_every_s:
+                last_storm = time.monotonic()
+                for sender in senders:
+                    sender.storm.set()
+
+    failure: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for sender in senders:
+                tasks.create_task(sender.run(started))
+            tasks.create_task(weather())
+    except* PublishError as group:
+        failure = group.exceptions[0]
+    if failure is not None:
+        raise failure
+    counts.seconds = time.monotonic() - started
+    return counts
