@@ -18,14 +18,23 @@ class Clock:
         Time at the moment of creation [ms, UTC]. Without it the machine's own time is followed.
     speed : float
         Simulated seconds per real second; above 0. Only used with `start_ms`.
+    held : bool
+        Stand still at `start_ms` until `release` is called.
     """
 
-    def __init__(self, *, start_ms: int | None = None, speed: float = 1.0) -> None:
+    def __init__(
+        self, *, start_ms: int | None = None, speed: float = 1.0, held: bool = False
+    ) -> None:
         if speed <= 0:
             raise ValueError(f"speed must be above 0, not {speed}")
         self.speed = speed if start_ms is not None else 1.0
         self._start_ms = start_ms
-        self._origin_s = time.monotonic()
+        self._origin_s: float | None = None if held else time.monotonic()
+
+    def release(self) -> None:
+        """Let a clock that was held run from where it stands."""
+        if self._origin_s is None:
+            self._origin_s = time.monotonic()
 
     @property
     def simulated(self) -> bool:
@@ -36,6 +45,8 @@ class Clock:
         """Time now [ms, UTC]."""
         if self._start_ms is None:
             return time.time_ns() // 1_000_000
+        if self._origin_s is None:
+            return self._start_ms
         elapsed_s = time.monotonic() - self._origin_s
         return self._start_ms + int(elapsed_s * self.speed * 1000)
 

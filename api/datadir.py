@@ -17,14 +17,21 @@ class DataDir:
 
     The lock is the operating system's: it ends with the process, however that ends.
 
+    Parameters
+    ----------
+    path : Path
+    shared : bool
+        Whether several processes each do their part in it (collect, rounds, api).
+
     Raises
     ------
     BadInputError
         When the folder cannot be written, or another process holds it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self.path = path
+        self._shared = shared
         self._lock = -1
 
     @property
@@ -67,7 +74,8 @@ class DataDir:
                 remedy="Name another with --data.",
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX
+            fcntl.flock(self._lock, kind | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip()
             os.close(self._lock)

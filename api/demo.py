@@ -1,1 +1,290 @@
 """Everything embedded: a simulated Helsingborg, from broker to work order."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import webbrowser
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from api.assets import Asset, AssetKind, Supply, Switching
+from api.bootstrap import Platform, bind, open_platform
+from api.clock import Clock
+from api.datadir import read_json, write_json
+from api.errors import BadInputError
+from api.progress import Progress
+from api.settings import Settings
+from firmware_sim.live import LiveCity
+from firmware_sim.scenario import load_scenario
+from firmware_sim.world import City, build_city
+from ingest.collector import Intake
+from ingest.devices import Registry
+from ingest.journal import Journal
+from ingest.liveness import Liveness
+from ingest.settings import CollectorSettings
+from ingest.sources import Message
+
+__all__ = ["DEMO_FOLDER", "DemoOptions", "run_demo"]
+
+DEMO_FOLDER = Path("ljusvakt-data/demo")
+STATE = "demo.json"
+DAY_MS = 86_400_000
+SAVE_EVERY_S = 1.0
+# What a killed demo may not have sent yet is sent again; the journal knows it by its identity.
+RESEND_MS = 1_800_000
+CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What can be asked of the demo.
+
+    Attributes
+    ----------
+    lamps : int
+        Luminaires in its streets.
+    speed : float
+        Simulated seconds per real second.
+    fresh : bool
+        Throw away what an earlier demo left in the folder.
+    history : bool
+        Whether 21 nights have passed before it begins.
+    browse : bool
+        Whether to open the browser.
+    """
+
+    lamps: int = 500
+    speed: float = 60.0
+    fresh: bool = False
+    history: bool = True
+    browse: bool = True
+
+
+async def run_demo(settings: Settings, options: DemoOptions, progress: Progress) -> None:
+    """Run the demo until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    BadInputError
+        If the port is taken, the folder is in use or holds something else.
+    """
+    folder = settings.data_dir
+    listener = bind(settings.http.host, settings.http.port)
+    port = listener.getsockname()[1]
+    if options.fresh:
+        _clear(folder)
+    kept = read_json(folder / STATE) or {}
+    if kept and kept["lamps"] != options.lamps:
+        raise BadInputError(
+            f"the demo in {folder} has {kept['lamps']} luminaires, not {options.lamps}",
+            remedy=f"Say --lamps {kept['lamps']}, --fresh, or another --data.",
+        )
+    scenario = load_scenario("demo").changed(luminaires=options.lamps)
+    city = build_city(scenario, state=folder / "city.json")
+    clock = Clock(start_ms=kept.get("now_ms", scenario.stop_ms), speed=options.speed, held=True)
+    token = secrets.token_urlsafe(24)
+    state = _State(folder / STATE, clock, kept | {"lamps": options.lamps})
+    stopping = _signals()
+    async with open_platform(
+        settings,
+        clock=clock,
+        demo_token=token,
+        rounds_from_ms=scenario.start_ms if options.history else scenario.stop_ms - DAY_MS,
+        told=progress.step,
+    ) as platform:
+        _put_city(platform, city)
+        progress.step("city", f"city: {options.lamps} luminaires in {len(city.feeders)} feeders")
+        if options.history and not kept.get("history_done"):
+            state.save()
+            await _or_stop(_tell_history(platform, city, progress), stopping)
+        if stopping.is_set():
+            return
+        state.values["history_done"] = True
+        state.values["boot"] = kept.get("boot", 0) + 1
+        if platform.broker is None:
+            raise BadInputError("the demo needs its broker")
+        url = f"http://{settings.http.host}:{port}/"
+        state.values |= {
+            "pid": os.getpid(),
+            "url": url,
+            "token": token,
+            "mqtt_host": platform.broker.host,
+            "mqtt_port": platform.broker.port,
+        }
+        live = LiveCity(
+            city,
+            clock,
+            platform.broker.host,
+            platform.broker.port,
+            boot=state.values["boot"],
+            since_ms=clock.now_ms() - (RESEND_MS if kept else 0),
+        )
+        clock.release()
+        async with _running(platform.run(listener), live.run(), state.keep()) as died:
+            progress.step("seeded", "faults were set in; `--json` names them", faults=_seeded(city))
+            progress.step(
+                "ready",
+                f"open {url}   (Ctrl-C ends it)",
+                url=url,
+                token=token,
+                data=str(folder),
+                mqtt_host=platform.broker.host,
+                mqtt_port=platform.broker.port,
+            )
+            if options.browse and _has_desktop():
+                webbrowser.open(url)
+            await _or_stop(died, stopping)
+        state.save()
+        progress.step("stopping", "stopping; the next start goes on from here")
+
+
+def _signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _or_stop(work: Any, stopping: asyncio.Event) -> None:
+    """Wait for the work or for the signal to stop; what the work raised is raised."""
+    doing = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if doing.done():
+        doing.result()
+    else:
+        doing.cancel()
+        with suppress(asyncio.CancelledError):
+            await doing
+
+
+@asynccontextmanager
+async def _running(*work: Any) -> AsyncIterator["asyncio.Future[None]"]:
+    """Run these side by side; yields a future that ends when one of them does."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def ended(task: "asyncio.Future[None]") -> None:
+        if not died.done() and not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                died.set_exception(error)
+            else:
+                died.set_result(None)
+
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield died
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        died.cancel()
+
+
+class _State:
+    """What the next start must know, written while the demo runs."""
+
+    def __init__(self, path: Path, clock: Clock, values: dict[str, Any]) -> None:
+        self.path = path
+        self.clock = clock
+        self.values = values
+
+    def save(self) -> None:
+        self.values["now_ms"] = self.clock.now_ms()
+        write_json(self.path, self.values)
+
+    async def keep(self) -> None:
+        """Note the time again and again: a killed demo goes on from about there."""
+        while True:
+            self.save()
+            await asyncio.sleep(SAVE_EVERY_S)
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier demo's folder, and nothing else that may be called the same."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / STATE).exists():
+        raise BadInputError(
+            f"{folder} holds something that is no demo; --fresh would delete it",
+            remedy="Empty it yourself, or name another with --data.",
+        )
+    shutil.rmtree(folder)
+
+
+def _has_desktop() -> bool:
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _put_city(platform: Platform, city: City) -> None:
+    if platform.ledger is not None:
+        assets = [_asset(row) for row in city.assets_rows()]
+        platform.ledger.put_assets(assets, now_ms=platform.clock.now_ms(), whole=True)
+        platform.publish_registry()
+
+
+def _asset(row: dict[str, Any]) -> Asset:
+    known = {name: value for name, value in row.items() if value not in ("", None)}
+    kinds = {"kind": AssetKind, "switching": Switching, "supply": Supply}
+    known |= {name: kind(known[name]) for name, kind in kinds.items() if name in known}
+    return Asset(**({"luminaire_id": ""} | known))
+
+
+def _seeded(city: City) -> list[dict[str, str]]:
+    names = (
+        "fault_id",
+        "kind",
+        "device_id",
+        "start",
+        "end",
+        "incident",
+        "cause_kind",
+        "cause_id",
+        "severity",
+    )
+    return [dict(zip(names, row, strict=True)) for row in city.truth_rows()]
+
+
+async def _tell_history(platform: Platform, city: City, progress: Progress) -> None:
+    """Bring the nights before the start the way every message goes, and judge them."""
+    scenario = city.scenario
+    if platform.journal is None or platform.shipper is None or platform.rounds is None:
+        raise BadInputError("the demo needs journal, store and rounds")
+    intake = Intake(
+        platform.journal,
+        Registry.load(platform.data.registry),
+        CollectorSettings(),
+        Liveness(since_ms=scenario.start_ms),
+    )
+    messages = city.history(scenario.start_ms, scenario.stop_ms)
+    total = scenario.stop_ms - scenario.start_ms
+    text = f"{scenario.scenario.days} nights of history"
+    while chunk := await asyncio.to_thread(_take, messages):
+        await asyncio.to_thread(_commit, platform.journal, intake, chunk)
+        progress.advance("history", text, chunk[-1][2] - scenario.start_ms, total)
+    await platform.shipper.drain()
+    progress.step("history", f"history: {text}, stored")
+    due = platform.rounds.due()
+    for number, one in enumerate(due, 1):
+        await asyncio.to_thread(platform.rounds.catch_up, [one])
+        progress.advance("rounds", "judging the nights", number, len(due))
+    progress.step("rounds", f"rounds: {len(due)} run")
+
+
+def _take(messages: Iterator[tuple[str, bytes, int]]) -> list[tuple[str, bytes, int]]:
+    return list(islice(messages, CHUNK))
+
+
+def _commit(journal: Journal, intake: Intake, chunk: list[tuple[str, bytes, int]]) -> None:
+    arrived: list[Message] = [(topic, payload, 1, False, 0) for topic, payload, _ in chunk]
+    batch = intake.read(arrived, [received_ms for _, _, received_ms in chunk])
+    journal.commit(batch)

@@ -45,6 +45,9 @@ class BrokerSettings(_Section):
         str,
         Field(description="auto | mosquitto | amqtt | mqtt://host:port | mqtts://host:port"),
     ] = "auto"
+    port: Annotated[
+        int, Field(description="Where a broker started here listens; 0: any free port", ge=0)
+    ] = 1883
     username: Annotated[str, Field(description="User name at the broker")] = ""
     password: Annotated[SecretStr, Field(description="Password at the broker")] = SecretStr("")
     ca_file: Annotated[Path | None, Field(description="CA certificates for mqtts")] = None

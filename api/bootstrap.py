@@ -1,0 +1,381 @@
+"""Where things are made: settings into store, ledger, collector, rounds and app."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from enum import Flag, auto
+
+import structlog
+import uvicorn
+
+from analytics.rules import Rules
+from api.app import create_app
+from api.assets_registry import write_registry
+from api.clock import Clock
+from api.datadir import DataDir
+from api.errors import BadInputError
+from api.feature_store import FeatureStore
+from api.judging import Judge
+from api.ledger import Ledger, open_ledger
+from api.operations.sla import load_policy
+from api.rounds import Rounds
+from api.rules_file import load_rules
+from api.services import Health, Services
+from api.settings import Settings
+from ingest.broker import RunningBroker, open_broker
+from ingest.collector import Collector
+from ingest.devices import RegistryFile
+from ingest.journal import Journal, JournalReader
+from ingest.sealer import Sealer
+from ingest.settings import CollectorSettings, MqttSettings, TlsSettings
+from ingest.shipper import Shipper, StoreShipper
+from ingest.sources.mqtt5 import Mqtt5Source
+from ingest.sources.paho import PahoSource
+from ingest.stores import SeriesStore
+from ingest.stores.influx import InfluxStore, InfluxTarget
+from ingest.stores.parquet import ParquetStore
+from ingest.topics import FILTERS
+
+__all__ = ["Part", "Platform", "bind", "open_platform"]
+
+log = structlog.get_logger("ljusvakt")
+
+STOP_COLLECTOR_S = 3.0
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+
+
+class Part(Flag):
+    """What a process does."""
+
+    COLLECT = auto()
+    ROUNDS = auto()
+    PAGES = auto()
+    ALL = COLLECT | ROUNDS | PAGES
+
+
+@dataclass
+class Platform:
+    """Everything one process holds open; what it does not do is None.
+
+    Attributes
+    ----------
+    broker : RunningBroker or None
+    journal, reader : Journal and JournalReader, or None
+    store : SeriesStore
+    shipper : Shipper or None
+    collector : Collector or None
+    ledger : Ledger or None
+    rounds : Rounds or None
+    services : Services or None
+    """
+
+    settings: Settings
+    clock: Clock
+    data: DataDir
+    store: SeriesStore
+    broker: RunningBroker | None = None
+    journal: Journal | None = None
+    reader: JournalReader | None = None
+    shipper: Shipper | None = None
+    collector: Collector | None = None
+    ledger: Ledger | None = None
+    rounds: Rounds | None = None
+    services: Services | None = None
+
+    def publish_registry(self) -> None:
+        """Let ingest know the devices that stand in the ledger."""
+        if self.ledger is not None:
+            write_registry(self.ledger.assets(), self.data.registry)
+
+    async def run(self, listener: socket.socket | None = None) -> None:
+        """Do everything this process does until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.shipper is not None:
+                tasks.create_task(self.shipper.run(), name="shipper")
+            if self.collector is not None:
+                tasks.create_task(self.collector.run(), name="collector")
+            if self.rounds is not None:
+                tasks.create_task(self.rounds.run(), name="rounds")
+            if self.services is not None and listener is not None:
+                tasks.create_task(serve(self.services, listener), name="pages")
+
+
+@asynccontextmanager
+async def open_platform(
+    settings: Settings,
+    *,
+    clock: Clock,
+    parts: Part = Part.ALL,
+    demo_token: str = "",
+    rounds_from_ms: int | None = None,
+    told: Callable[[str, str], None] = lambda _name, _text: None,
+) -> AsyncGenerator[Platform]:
+    """Open what a process needs, in order; close it in reverse, whatever happens.
+
+    Parameters
+    ----------
+    settings : Settings
+    clock : Clock
+    parts : Part
+    demo_token : str
+        Opens every role on loopback; findings of simulated devices become work orders then.
+    rounds_from_ms : int, optional
+        Nights before this are not judged where no round has been run yet; default a week back.
+    told : callable
+        Name and text of each thing that has been opened.
+
+    Raises
+    ------
+    BadInputError
+        If settings do not fit together, or something cannot be opened.
+    """
+    _check_parts(settings, parts)
+    async with AsyncExitStack() as stack:
+        data = stack.enter_context(DataDir(settings.data_dir, shared=parts is not Part.ALL))
+        platform = Platform(settings, clock, data, store=ParquetStore(data.archive))
+        if Part.COLLECT in parts:
+            platform.broker = await open_broker(
+                settings.broker.url, data.broker, port=settings.broker.port
+            )
+            stack.push_async_callback(platform.broker.stop)
+            told("broker", f"broker: {platform.broker.kind} on port {platform.broker.port}")
+            for limit in platform.broker.limits:
+                told("limit", f"  {limit}")
+        _open_series(platform, parts, stack, told)
+        if parts & (Part.ROUNDS | Part.PAGES):
+            _open_ledger(platform, stack, demo_token)
+            told("ledger", "ledger: assets, incidents, work orders")
+        if platform.broker is not None and platform.journal is not None:
+            platform.collector = _make_collector(platform, platform.broker, platform.journal)
+            told("collector", "collector: decode, judge, journal, acknowledge")
+        if Part.ROUNDS in parts and platform.ledger is not None:
+            platform.rounds = _make_rounds(platform, platform.ledger, rounds_from_ms)
+        if Part.PAGES in parts and platform.ledger is not None:
+            platform.services = _make_services(platform, platform.ledger, demo_token)
+        yield platform
+        if platform.collector is not None:
+            await platform.collector.stop()
+
+
+def _check_parts(settings: Settings, parts: Part) -> None:
+    embedded = settings.ledger_url.startswith("sqlite")
+    if parts is not Part.ALL and parts & (Part.ROUNDS | Part.PAGES) and embedded:
+        raise BadInputError(
+            "rounds and api as processes of their own need a ledger they can share",
+            remedy="Set ledger.url to a PostgreSQL address, or use `ljusvakt run`.",
+        )
+
+
+def _open_series(
+    platform: Platform, parts: Part, stack: AsyncExitStack, told: Callable[[str, str], None]
+) -> None:
+    settings, data, now_ms = platform.settings, platform.data, platform.clock.now_ms
+    if Part.COLLECT in parts:
+        platform.journal = Journal(
+            data.journal,
+            quota_bytes=settings.journal.quota_mb * 1_000_000,
+            quarantine_bytes=settings.journal.quarantine_mb * 1_000_000,
+            now_ms=now_ms,
+        )
+        stack.callback(platform.journal.close)
+    if data.journal.exists():
+        platform.reader = JournalReader(data.journal)
+        stack.callback(platform.reader.close)
+    told("journal", "journal: durable before anything is acknowledged")
+    if settings.store.kind == "influx":
+        influx = InfluxStore(_influx_target(settings), now_ms=now_ms)
+        stack.callback(influx.close)
+        platform.store = influx
+        if platform.journal is not None and platform.reader is not None:
+            platform.shipper = StoreShipper(
+                platform.journal, platform.reader, influx, now_ms=now_ms
+            )
+    else:
+        archive = ParquetStore(data.archive, tail=platform.reader)
+        platform.store = archive
+        if platform.journal is not None and platform.reader is not None:
+            platform.shipper = Sealer(platform.journal, platform.reader, archive, now_ms=now_ms)
+    told("store", f"store: {settings.store.kind}")
+
+
+def _influx_target(settings: Settings) -> InfluxTarget:
+    return InfluxTarget(
+        url=settings.store.influx_url,
+        bucket=settings.store.influx_bucket,
+        token=settings.store.influx_token.get_secret_value(),
+        org=settings.store.influx_org,
+        ca_file=settings.store.influx_ca_file,
+    )
+
+
+def _open_ledger(platform: Platform, stack: AsyncExitStack, demo_token: str) -> None:
+    platform.ledger = open_ledger(
+        platform.settings.ledger_url,
+        policy=load_policy(platform.settings.ledger.policy),
+        allow_simulated=bool(demo_token),
+    )
+    stack.callback(platform.ledger.close)
+    platform.publish_registry()
+
+
+def _make_collector(platform: Platform, broker: RunningBroker, journal: Journal) -> Collector:
+    settings = platform.settings.broker
+    tls = TlsSettings(settings.ca_file, settings.certificate_file, settings.key_file)
+    connection = MqttSettings(
+        host=broker.host,
+        port=broker.port,
+        client_id=settings.client_id,
+        filters=_filters(settings.groups),
+        username=settings.username or None,
+        password=settings.password.get_secret_value() or None,
+        tls=tls if broker.tls else None,
+        receive_max=settings.receive_maximum,
+        protocol=broker.protocol,
+    )
+    source = {"paho": PahoSource, "mqtt5": Mqtt5Source}[settings.source](connection)
+    registry = RegistryFile(platform.data.registry, enrol=platform.settings.rounds.enrol or None)
+    return Collector(
+        source,
+        journal,
+        registry=registry.current,
+        now_ms=platform.clock.now_ms,
+        settings=CollectorSettings(stop_s=STOP_COLLECTOR_S),
+    )
+
+
+def _filters(groups: list[str]) -> tuple[str, ...]:
+    """All topics, or the native ones of these groups and whatever network servers send."""
+    if not groups:
+        return FILTERS
+    native = tuple(f"ljusvakt/v1/{group}/+/+" for group in groups)
+    return native + tuple(f for f in FILTERS if not f.startswith("ljusvakt/"))
+
+
+def _make_rounds(platform: Platform, ledger: Ledger, rounds_from_ms: int | None) -> Rounds:
+    settings = platform.settings
+    rules_file = settings.rounds.rules_file
+    judge = Judge(
+        ledger=ledger,
+        store=platform.store,
+        features=FeatureStore(platform.data.features),
+        rules=load_rules(rules_file) if rules_file else Rules(),
+        tz=settings.timezone,
+        lat=settings.lat,
+        lon=settings.lon,
+        journal=platform.journal,
+        reader=platform.reader,
+    )
+    week_ago_ms = platform.clock.now_ms() - 7 * DAY_MS
+    return Rounds(
+        clock=platform.clock,
+        judge=judge,
+        state_file=platform.data.path / "rounds.json",
+        start_ms=week_ago_ms if rounds_from_ms is None else rounds_from_ms,
+        light_every_ms=settings.rounds.light_round_minutes * MINUTE_MS,
+    )
+
+
+def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Services:
+    return Services(
+        settings=platform.settings,
+        clock=platform.clock,
+        ledger=ledger,
+        store=platform.store,
+        counters=lambda: _counters(platform),
+        health=lambda: _health(platform),
+        demo_token=demo_token,
+    )
+
+
+def _counters(platform: Platform) -> Mapping[str, object]:
+    if platform.reader is None:
+        return {}
+    counts = platform.reader.counters()
+    return {
+        "received": counts.received,
+        "stored": counts.stored,
+        "in_journal": counts.in_journal,
+        "duplicate": counts.duplicate,
+        "quarantined": counts.quarantined,
+        "refused": counts.refused,
+        "skipped": counts.skipped,
+        "rejected": counts.rejected,
+        **counts.other,
+    }
+
+
+def _health(platform: Platform) -> Mapping[str, Health]:
+    parts: dict[str, Health] = {}
+    if platform.collector is not None:
+        health = platform.collector.health
+        detail = health.journal_error or ("" if health.source.connected else "not connected")
+        parts["collector"] = Health(not health.degraded, detail or health.source.last_error)
+    if platform.shipper is not None:
+        status = platform.shipper.status
+        parts["store"] = Health(not status.error, status.error)
+    if platform.rounds is not None:
+        behind_ms = platform.clock.now_ms() - platform.rounds.last_ms
+        late = behind_ms > 60 * MINUTE_MS
+        parts["rounds"] = Health(
+            not late, f"the last round was {behind_ms // MINUTE_MS} minutes ago" if late else ""
+        )
+    return parts
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is started.
+
+    Raises
+    ------
+    BadInputError
+        If it is taken, or the address is not ours.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        taken = error.errno == errno.EADDRINUSE
+        why = "is in use" if taken else f"cannot be used: {error.strerror}"
+        raise BadInputError(
+            f"port {port} on {host} {why}",
+            remedy="Stop what uses it, or choose another with --port or http.port.",
+        ) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without signal handlers: who started everything also ends it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def serve(services: Services, listener: socket.socket) -> None:
+    """Answer requests until cancelled."""
+    server = _Server(
+        uvicorn.Config(
+            create_app(services),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+    )
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        services.closing.set()
+        server.should_exit = True
+        await serving
+        raise
