@@ -1,5 +1,7 @@
 """Which readings can be believed, and how far: a flag beside the value, never silent dropping."""
 
+from collections.abc import KeysView
+from math import isnan
 from typing import Final
 
 import msgspec
@@ -15,8 +17,8 @@ EPOCH_2262_MS: Final = 9_214_646_400_000  # later does not fit nanoseconds in 64
 LATE_MS: Final = 24 * 3_600_000
 AHEAD_MS: Final = 5 * 60_000
 
-_BEHIND_MS: Final = 15 * 60_000
-_BEFORE_MS: Final = 10 * 60_000
+BEHIND_MS: Final = 15 * 60_000
+BEFORE_MS: Final = 10 * 60_000
 _WRONG_SHARE: Final = 0.6
 _VOTE_EVERY_MS: Final = 5 * 60_000
 _VOTES: Final = 24
@@ -40,7 +42,7 @@ def _unremarkable(spec: QuantitySpec) -> tuple[float, float]:
 
 
 # Plain tuples, looked up once for every series that passes.
-_BOUNDS: Final = {quantity: _unremarkable(spec) for quantity, spec in QUANTITIES.items()}
+UNREMARKABLE: Final = {quantity: _unremarkable(spec) for quantity, spec in QUANTITIES.items()}
 
 
 class _Votes(msgspec.Struct, gc=False):
@@ -68,8 +70,10 @@ class Clocks:
         self._votes: dict[str, _Votes] = {}
         self._limit = limit
 
-    def __len__(self) -> int:
-        return len(self._votes)
+    @property
+    def suspects(self) -> KeysView[str]:
+        """Devices with votes against their clock."""
+        return self._votes.keys()
 
     def wrong(self, device_id: str, offset_ms: int, received_ms: int) -> bool:
         """Take a vote; whether the device's clock runs wrong by now.
@@ -81,7 +85,7 @@ class Clocks:
             Reference time minus the newest device time in the message [ms].
         received_ms : int
         """
-        off = offset_ms > _BEHIND_MS or offset_ms < -_BEFORE_MS
+        off = offset_ms > BEHIND_MS or offset_ms < -BEFORE_MS
         votes = self._votes.get(device_id)
         if votes is None:
             if not off:
@@ -141,39 +145,44 @@ def judge(
     """
     base = (0 if qos else _QOS0) | (_SIMULATED if decoded.simulated else 0)
     newest, oldest = -_UNREPRESENTABLE, _UNREPRESENTABLE
+    seen: list[int] | None = None
     emptied = False
     for series in decoded.series:
         value, time_ms = series.value, series.time_ms
-        low, high = _BOUNDS[series.quantity]
-        if len(value) == 1:
-            lowest = highest = total = value[0]
-            first = last = time_ms[0]
-        else:
-            lowest, highest, total = min(value), max(value), sum(value)
-            first, last = min(time_ms), max(time_ms)
-        if low < lowest and highest < high and total == total:  # noqa: PLR0124 - false for NaN
+        low, high = UNREMARKABLE[series.quantity]
+        lowest, highest = (value[0], value[0]) if len(value) == 1 else (min(value), max(value))
+        if low <= lowest and highest < high and not isnan(sum(value)):
             series.flags = base
+            if lowest == 0.0:
+                series.value = [one + 0.0 for one in value]  # -0.0 becomes 0.0
         else:
             decoded.skipped += _look_closer(series, base, registry)
             emptied = emptied or not series.value
-        newest = max(newest, last)
-        oldest = min(oldest, first)
-    if decoded.events:
-        newest = max(newest, *(event.time_ms for event in decoded.events))
-        oldest = min(oldest, *(event.time_ms for event in decoded.events))
+        if time_ms is not seen:  # series of one message often share their times
+            seen = time_ms
+            first, last = (time_ms[0], time_ms[0]) if len(time_ms) == 1 else _ends(time_ms)
+            newest = max(newest, last)
+            oldest = min(oldest, first)
+    for event in decoded.events:
+        newest = max(newest, event.time_ms)
+        oldest = min(oldest, event.time_ms)
     if emptied:
         decoded.series = [series for series in decoded.series if series.value]
     reference = decoded.network_ms or received_ms
     if (
-        decoded.events
-        or oldest < received_ms - LATE_MS
+        oldest < received_ms - LATE_MS
         or oldest < EPOCH_2020_MS
         or newest > received_ms + AHEAD_MS
-        or newest < reference - _BEHIND_MS
-        or clocks
+        or newest < reference - BEHIND_MS
+        or decoded.events
+        or clocks.suspects
     ):
         _judge_times(decoded, base, newest, oldest, received_ms, clocks)
     return decoded
+
+
+def _ends(time_ms: list[int]) -> tuple[int, int]:
+    return min(time_ms), max(time_ms)
 
 
 def _look_closer(series: Series, base: int, registry: Registry) -> int:

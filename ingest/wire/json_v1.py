@@ -119,7 +119,9 @@ def _quantity(device: str, quantity: Quantity, message: _Quantity) -> Decoded:
         raise _shape(device, "v is missing")
     if message.t0 is None or message.dt is None or message.t is not msgspec.UNSET:
         raise _shape(device, "a list of values takes t0 and dt, and no t")
-    times, skipped, values = _rows(device, message.t0, message.dt, value, "v")
+    t0 = message.t0
+    rows = [t0 + delta for delta in message.dt]
+    times, skipped, values = _rows(device, rows, value, "v")
     decoded = Decoded(
         sequence=_sequence(device, message, len(message.dt)),
         skipped=skipped,
@@ -133,8 +135,10 @@ def _quantity(device: str, quantity: Quantity, message: _Quantity) -> Decoded:
 def _readings(device: str, message: _Readings) -> Decoded:
     series: list[Series] = []
     skipped = 0
+    t0 = message.t0
+    rows = [t0 + delta for delta in message.dt]
     for quantity, column in message.q.items():
-        times, none, values = _rows(device, message.t0, message.dt, column, quantity)
+        times, none, values = _rows(device, rows, column, quantity)
         skipped += none
         if values:
             series.append(Series(device, quantity, times, values))
@@ -165,16 +169,15 @@ def _events(device: str, message: _Events) -> Decoded:
 
 
 def _rows(
-    device: str, t0: int, dt: list[int], column: list[float | None], name: str
+    device: str, times: list[int], column: list[float | None], name: str
 ) -> tuple[list[int], int, list[float]]:
     """Times and values without the rows that say "not known", and how many those were."""
-    if len(column) != len(dt):
-        raise _shape(device, f"{name} has {len(column)} rows, dt {len(dt)}")
-    times = [t0 + delta for delta in dt]
+    if len(column) != len(times):
+        raise _shape(device, f"{name} has {len(column)} rows, dt {len(times)}")
     if None not in column:
         return times, 0, column  # type: ignore[return-value]  # no None is left in it
     kept = [(time, value) for time, value in zip(times, column, strict=True) if value is not None]
-    return [time for time, _ in kept], len(dt) - len(kept), [value for _, value in kept]
+    return [time for time, _ in kept], len(times) - len(kept), [value for _, value in kept]
 
 
 def _sequence(device: str, message: _Quantity | _Readings | _Events, count: int) -> Sequence | None:

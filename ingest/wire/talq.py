@@ -61,11 +61,10 @@ def canonical_event(name: str) -> str | None:
 
 
 # Attributes that are quantities of ours. `inputValue` of DALI 304 is labelled "Lux" in the
-# specification, but it is relative: never illuminance.
+# specification, but it is relative: never illuminance. Power and energy wait until somebody has
+# checked their units, which differ between functions.
 _ATTRIBUTES: Final = {
     "lightLevel": Quantity.ILLUMINANCE,
-    "activePower": Quantity.POWER,
-    "activeEnergy": Quantity.ENERGY,
     "actualLightState": Quantity.DIMMING,
 }
 _COUNTERS: Final = {
