@@ -49,6 +49,11 @@ class LoopbackSource:
             self._room.clear()
             await self._room.wait()
         durable = asyncio.get_running_loop().create_future()
+        if not qos:
+            durable.set_result(None)  # nobody is told what becomes of it
+            self._waiting.append((topic, payload, qos, retain, 0))
+            self._pass_on()
+            return durable
         token = self._next
         self._next += 1
         self._unacked[token] = durable
@@ -87,7 +92,7 @@ class LoopbackSource:
         if self._deliver is not None and self._reading and self._waiting:
             messages = list(self._waiting)
             self._waiting.clear()
-            self._delivered.update((message[4], message) for message in messages)
+            self._delivered.update((message[4], message) for message in messages if message[2])
             self._deliver(messages)
 
     def _finish(self) -> None:

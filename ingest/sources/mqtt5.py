@@ -348,6 +348,11 @@ class Mqtt5Link(asyncio.Protocol):
         self._write(mqtt5.PublishPacket(topic, payload).write())
         return True
 
+    def cut(self) -> None:
+        """End it as a broken network would."""
+        if self.transport is not None:
+            self.transport.abort()
+
     async def goodbye(self) -> None:
         """DISCONNECT; the session stays as long as was agreed (3.14.2.2.2)."""
         if self.transport is None:

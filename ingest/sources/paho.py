@@ -287,6 +287,12 @@ class PahoLink:
         """Send a message at QoS 0."""
         return self.up and self.client.publish(topic, payload).rc == mqtt.MQTT_ERR_SUCCESS
 
+    def cut(self) -> None:
+        """End it as a broken network would."""
+        if self.watched is not None:
+            with contextlib.suppress(OSError):
+                self.watched.shutdown(socket.SHUT_RDWR)
+
     async def goodbye(self) -> None:
         """DISCONNECT, without touching the session, after all that waits to be sent."""
         self.client.disconnect()

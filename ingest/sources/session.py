@@ -119,6 +119,10 @@ class Link(Protocol):
         """Send a message at QoS 0."""
         ...
 
+    def cut(self) -> None:
+        """End it as a broken network would."""
+        ...
+
     async def goodbye(self) -> None:
         """DISCONNECT, without touching the session, after all that waits to be sent."""
         ...
