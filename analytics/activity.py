@@ -5,7 +5,6 @@ weeks to the next. A Poisson model of them covers a quarter of what it says it c
 hours are negative binomial and the mean itself drifts.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -424,7 +423,9 @@ def compare(
     before: npt.ArrayLike,
     after: npt.ArrayLike,
     *,
-    options: Mapping[str, npt.ArrayLike] | None = None,
+    before_class: npt.ArrayLike | None = None,
+    after_class: npt.ArrayLike | None = None,
+    threshold: npt.ArrayLike | None = None,
     alpha: float = 0.05,
 ) -> Comparison:
     """Compare two periods of the same sites, all their days used.
@@ -432,8 +433,11 @@ def compare(
     Parameters
     ----------
     before, after : float (n_days, 24, n_sites)
-    options : mapping, optional
-        `before_class` and `after_class`: day classes as in `low_activity`; `threshold` (n_sites,).
+        The numbers of days may differ.
+    before_class, after_class : int (n_days,) or (n_days, 24), optional
+        As `day_class` of `low_activity`; the first date is a Monday without them.
+    threshold : float or float (n_sites,), optional
+        People an hour below which activity is low; from the first period without it.
     alpha : float
 
     Returns
@@ -441,29 +445,24 @@ def compare(
     Comparison
         NaN and false where either period has fewer than four weeks in the cell.
     """
-    given = options or {}
     one, two = checked_hours(before), checked_hours(after)
-    if one.shape[2] != two.shape[2]:
-        raise ShapeMismatchError(f"{one.shape[2]} sites before, {two.shape[2]} after")
-    limit = given.get("threshold")
-    threshold = (
+    if one.shape[1:] != two.shape[1:]:
+        raise ShapeMismatchError(f"{one.shape[1:]} before, {two.shape[1:]} after")
+    limit = (
         default_threshold(one, ABSOLUTE_THRESHOLD, RELATIVE_THRESHOLD)
-        if limit is None
-        else np.broadcast_to(np.asarray(limit, dtype=np.float64), (one.shape[2],))
+        if threshold is None
+        else np.broadcast_to(np.asarray(threshold, dtype=np.float64), (one.shape[2],))
     )
-    classes = [
-        checked_classes(given.get(name), 0, block.shape[:2])
-        for name, block in (("before_class", one), ("after_class", two))
-    ]
     a, b = (
-        fit_cells(fold_into_weeks(block, c)) for block, c in zip((one, two), classes, strict=True)
+        fit_cells(fold_into_weeks(block, checked_classes(given, 0, block.shape[:2])))
+        for block, given in ((one, before_class), (two, after_class))
     )
     enough = (a.n >= MIN_WEEKS) & (b.n >= MIN_WEEKS)
     log_ratio = np.log(np.where(enough, b.mean, 1.0)) - np.log(np.where(enough, a.mean, 1.0))
     # Relative sampling variances of both means, and the drift between two periods once.
     spread = np.sqrt(np.where(enough, relative_variance(a) + relative_variance(b), 0.0) + DRIFT**2)
     reach = float(ndtri(1 - alpha / 2)) * spread
-    p_one, p_two = probability_below(a, threshold), probability_below(b, threshold)
+    p_one, p_two = probability_below(a, limit), probability_below(b, limit)
     return Comparison(
         ratio=np.where(enough, np.exp(log_ratio), np.nan),
         low=np.where(enough, np.exp(log_ratio - reach), np.nan),

@@ -28,6 +28,7 @@ from analytics.errors import BadArgumentError, ShapeMismatchError
 __all__ = [
     "BANDS",
     "CONSTANTS_VERSION",
+    "INFLUENCE_ZONE_M",
     "Effect",
     "EffectOptions",
     "Exclusion",
@@ -65,6 +66,7 @@ MAX_ZERO_SHARE = 0.25
 MAX_LIGHTING_FAILED = 0.10
 NO_CHANGE = 0.10  # an interval inside -10 % .. +10 % means "no measurable change"
 POWER = 0.80
+INFLUENCE_ZONE_M = 300.0  # sites nearer than this may share the treated site's people
 MAX_PLACEBO_SETS = 200
 SCALE_FLOOR = 1e-6  # of a series without any noise: keeps 0/0 out, far below any real count
 

@@ -110,6 +110,13 @@ class Counts:
         return len(self.days)
 
     @property
+    def hourly(self) -> npt.NDArray[np.float64]:
+        """The hours, or an error where only days were counted."""
+        if self.hours is None:
+            raise BadInputError("daily counts have no hours.", remedy="Give hourly counts.")
+        return self.hours
+
+    @property
     def last_day(self) -> date:
         """The last date."""
         return self.first_day + timedelta(days=self.n_days - 1)

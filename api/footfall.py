@@ -49,6 +49,8 @@ __all__ = [
     "heat_map",
     "low_activity_for_site",
     "low_spans",
+    "number",
+    "numbers",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -58,7 +60,6 @@ WEEKDAYS_SV = ("mån", "tis", "ons", "tor", "fre", "lör", "sön")
 ACTIVITY_VERSION = "2026-11: window 56 days, drift 0.25, prior 8 weeks, cut at 4 MAD"
 DEFAULT_BANDS = ("night", "day", "evening")
 EVENING_CONTRAST = "evening_minus_day"
-INFLUENCE_ZONE_M = 300.0
 
 
 @dataclass(frozen=True, slots=True)
