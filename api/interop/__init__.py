@@ -1,1 +1,1 @@
-"""Other people's formats: Open311, NGSI-LD, GeoJSON, iCalendar, CSV."""
+"""Other people's words for what we know: Open311, NGSI-LD, GeoJSON, iCal, CSV and Parquet."""

@@ -13,10 +13,10 @@ LEADER_LOCK = 7_203_310
 class Leader:
     """A candidate; at most one leads at any moment.
 
-    On PostgreSQL the leader holds an advisory lock on a connection of its own. Should the process or
-    its connection die, the server lets go of the lock and another candidate leads from its next
-    question on; what was begun is taken up from the ledger, so nothing is lost. An SQLite ledger is
-    used by one process, which leads.
+    On PostgreSQL the leader holds an advisory lock on a connection of its own. Should the process
+    or its connection die, the server lets go of the lock and another candidate leads from its next
+    question on; what was begun is taken up from the ledger, so nothing is lost. An SQLite ledger
+    is used by one process, which leads.
 
     Parameters
     ----------

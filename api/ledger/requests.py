@@ -10,7 +10,7 @@ from analytics.findings import FindingKind
 from api.assets import Asset
 from api.errors import BadInputError, NotFoundError
 from api.ledger import conversions as to_view
-from api.ledger import outbox
+from api.ledger import outbox, steps
 from api.ledger.base import Database
 from api.ledger.models import (
     AssetRow,
@@ -21,7 +21,7 @@ from api.ledger.models import (
     StepRow,
     WorkOrderRow,
 )
-from api.ledger.orders import new_by_hand
+from api.ledger.orders import locked, new_by_hand
 from api.ledger.views import CaseLink, ServiceRequest, WorkOrder
 from api.operations.alerts import MINUTE_MS, backoff_ms
 from api.operations.reports import (
@@ -39,7 +39,7 @@ from api.operations.reports import (
     reply,
 )
 from api.operations.sla import Policy
-from api.operations.work_orders import Crew, WorkOrderState
+from api.operations.work_orders import STEPS, Action, Crew, Step, WorkOrderState
 
 __all__ = ["CaseJob", "RequestUpdate", "Requests"]
 
@@ -351,6 +351,8 @@ class Requests:
             for link, order in rows:
                 link.claimed_by, link.claimed_until_ms = claimant, now_ms + CLAIM_MS
                 jobs.append(CaseJob(to_view.order(order), to_view.link(link), link.attempts))
+                # Counted when it begins: after a crash nobody knows whether it arrived.
+                link.attempts += 1
             return jobs
 
     def case_told(self, job: CaseJob, *, remote_id: str, now_ms: int) -> None:
@@ -366,7 +368,6 @@ class Requests:
         """Again later; an order is never given up, because nobody else would tell the city."""
         with self._db.write() as session:
             row = session.get_one(LinkRow, (job.order.id, job.link.system))
-            row.attempts += 1
             row.error = error[:500]
             row.claimed_by, row.claimed_until_ms = "", None
             row.not_before_ms = now_ms + backoff_ms(row.attempts)
@@ -392,6 +393,19 @@ class Requests:
             news = row.remote_status != status
             row.remote_status, row.remote_updated_ms = status, updated_ms
             return news
+
+    def done_elsewhere(self, order_id: int, *, system: str, now_ms: int) -> bool:
+        """Mark an order done because the other system closed its case; whether that changed it.
+
+        Done, not proved: the light still decides.
+        """
+        with self._db.write() as session:
+            row = locked(session, order_id, None)
+            if Action.DONE not in STEPS[WorkOrderState(row.state)]:
+                return False
+            step = Step(Action.DONE, note=f"closed in {system}")
+            steps.apply(session, row, step, actor=system, at_ms=now_ms, policy=self.policy)
+            return True
 
 
 def link_new_orders(session: Session, system: str) -> None:

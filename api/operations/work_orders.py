@@ -10,6 +10,7 @@ __all__ = [
     "CLOSED",
     "LEGAL",
     "OPEN",
+    "STEPS",
     "SWEDISH",
     "Action",
     "BudgetAccount",

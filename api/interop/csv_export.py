@@ -1,0 +1,200 @@
+"""What leaves as a table: columns for CSV (formulas guarded by `api.tables`) and Parquet."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from api.assets import Asset
+from api.operations.states import LuminaireStatus
+
+__all__ = [
+    "ORDER_TIMES",
+    "TRUTH_TIMES",
+    "asset_columns",
+    "order_columns",
+    "situation",
+    "situation_cut_off_ms",
+    "truth_columns",
+]
+
+Columns = dict[str, list[Any]]
+ORDER_TIMES = (
+    "detected",
+    "created",
+    "first_action_due",
+    "repaired_due",
+    "first_action",
+    "done",
+    "closed",
+)
+TRUTH_TIMES = ("start", "end")
+# The city's map meetings are twice a week, Monday and Thursday.
+MAP_DAYS = (0, 3)
+
+
+def order_columns(orders: Iterable[Any]) -> Columns:
+    """Work orders; columns of `ORDER_TIMES` are [ms, UTC]."""
+    plain = (
+        "id",
+        "state",
+        "priority",
+        "rule_id",
+        "why",
+        "kind",
+        "cause_kind",
+        "cause_id",
+        "title",
+        "members",
+        "area",
+        "site",
+        "lat",
+        "lon",
+        "assignee",
+        "crew",
+        "budget_account",
+        "cost",
+        "verification",
+        "rejection",
+        "owner",
+        "duplicate_of",
+        "times_reopened",
+        "simulated",
+    )
+    given = list(orders)
+    found: Columns = {name: [text_of(getattr(o, name)) for o in given] for name in plain}
+    return found | {name: [getattr(o, f"{name}_ms") for o in given] for name in ORDER_TIMES}
+
+
+def asset_columns(assets: Iterable[Asset]) -> Columns:
+    """Assets in the interchange format; what is not known is empty."""
+    given = list(assets)
+    return {f.name: [text_of(getattr(a, f.name)) for a in given] for f in fields(Asset)}
+
+
+def text_of(value: Any) -> Any:
+    """An enum's own word; all else as it is."""
+    return getattr(value, "value", value)
+
+
+def truth_columns(details: Iterable[Any]) -> Columns:
+    """Closed orders as truth, so that findings of the same time can be scored against them.
+
+    A proved repair says the fault was there from the finding's start until the light came back or
+    the crew was done; a rejection as no fault, or as intended, says it was not, and gives no row.
+
+    Parameters
+    ----------
+    details : iterable of WorkOrderDetail
+        Of orders that are closed, duplicates left out.
+    """
+    rows: list[dict[str, Any]] = []
+    for detail in details:
+        order = detail.order
+        if order.state.value != "verified":
+            continue
+        evidence = {e.device_id: e for e in detail.evidence if not e.withdrawn}
+        for member in detail.members:
+            told = evidence.get(member.device_id)
+            end_ms = member.end_ms or order.done_ms or order.closed_ms
+            rows.append(
+                {
+                    "fault_id": f"wo-{order.id}-{member.device_id}",
+                    "kind": member.kind,
+                    "device_id": member.device_id,
+                    "start": told.start_ms if told else member.start_ms,
+                    "end": end_ms,
+                    "incident": f"wo-{order.id}",
+                    "cause_kind": order.cause_kind,
+                    "cause_id": order.cause_id,
+                    "severity": told.severity.value if told else "major",
+                }
+            )
+    names = ("fault_id", "kind", "device_id", "start", "end", "incident", "cause_kind", "cause_id")
+    return {name: [row[name] for row in rows] for name in (*names, "severity")}
+
+
+def situation_cut_off_ms(
+    now_ms: int,
+    *,
+    timezone: str = "Europe/Stockholm",
+    days: Sequence[int] = MAP_DAYS,
+    at: time = time(7, 0),
+) -> int:
+    """The last moment at which a situation map was due, at or before now [ms, UTC]."""
+    zone = ZoneInfo(timezone)
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    day: date = now.astimezone(zone).date()
+    for back in range(8):
+        candidate = day - timedelta(days=back)
+        if candidate.weekday() in days:
+            due = datetime.combine(candidate, at, zone)
+            if due <= now:
+                return int(due.timestamp() * 1000)
+    raise ValueError("days must hold a weekday, 0 to 6")
+
+
+def situation(
+    assets: Iterable[Asset],
+    states: Mapping[str, LuminaireStatus],
+    *,
+    quiet_hours: Mapping[str, int],
+    cut_off_ms: int,
+) -> Columns:
+    """The situation map ("lägesbild"): one row a place, unlit luminaires and low-activity hours.
+
+    Parameters
+    ----------
+    quiet_hours : mapping of site to int
+        Low-activity hours a week, where footfall is measured.
+    cut_off_ms : int
+        As of when [ms, UTC].
+
+    Returns
+    -------
+    dict of str to list
+        `cut_off, site, area, lat, lon, luminaires, unlit, unknown, planned, low_activity_hours`;
+        the last is None where nobody is counted.
+    """
+    places: dict[str, list[Asset]] = {}
+    for asset in assets:
+        if asset.site:
+            places.setdefault(asset.site, []).append(asset)
+    found: Columns = {name: [] for name in SITUATION}
+    for site, stands in sorted(places.items()):
+        lamps = [a for a in stands if a.kind.value != "counter"]
+        words = [
+            states[a.device_id].state.value if a.device_id in states else "unknown" for a in lamps
+        ]
+        lats = [a.lat for a in stands if a.lat is not None]
+        lons = [a.lon for a in stands if a.lon is not None]
+        row = {
+            "cut_off": cut_off_ms,
+            "site": site,
+            "area": next((a.area for a in stands if a.area), ""),
+            "lat": sum(lats) / len(lats) if lats else None,
+            "lon": sum(lons) / len(lons) if lons else None,
+            "luminaires": len(lamps),
+            "unlit": words.count("faulty"),
+            "unknown": words.count("unknown"),
+            "planned": words.count("planned"),
+            "low_activity_hours": quiet_hours.get(site),
+        }
+        for name in SITUATION:
+            found[name].append(row[name])
+    return found
+
+
+SITUATION = (
+    "cut_off",
+    "site",
+    "area",
+    "lat",
+    "lon",
+    "luminaires",
+    "unlit",
+    "unknown",
+    "planned",
+    "low_activity_hours",
+)
