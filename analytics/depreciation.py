@@ -5,11 +5,12 @@ import numpy as np
 from analytics.grid import Bools, Floats
 from analytics.levels import first_nights, last_median
 from analytics.memory import Memory
+from analytics.nights import Night
 from analytics.rules import Rules
 from analytics.sensor_faults import Verdict
 from analytics.street import Street
 
-__all__ = ["below_own_scatter", "explained_by_neighbour", "in_one_step", "slow_loss"]
+__all__ = ["additive", "below_own_scatter", "explained_by_neighbour", "in_one_step", "slow_loss"]
 
 DAYLIGHT_SHARE = 0.5  # all of C would add its noise; half of it measured best over fourteen nights
 
@@ -66,5 +67,19 @@ def slow_loss(memory: Memory, verdict: Verdict, street: Street, rules: Rules) ->
     response = np.nan_to_num(last_median(memory.responses, 14, 6))
     loss = level - DAYLIGHT_SHARE * response - np.nan_to_num(first_nights(memory.ref_level))
     with np.errstate(invalid="ignore"):
-        lost = (loss < -rules.slow_loss) & memory.frozen & (np.abs(response) < 0.6 * np.abs(loss))
+        still = (verdict.change < -0.6 * rules.slow_loss) & (np.abs(verdict.change) > 0.5 * np.abs(loss))
+        lost = still & (loss < -rules.slow_loss) & memory.frozen & (np.abs(response) < 0.6 * np.abs(loss))
     return lost & verdict.lamp & ~street.tunnel, loss.astype(np.float32)
+
+
+def additive(memory: Memory, night: Night) -> Bools:
+    """Whether full and reduced light lost the same lux: a neighbour's shop window, not the lamp.
+
+    What multiplies (lamp, dirt, sensor) takes less lux from reduced light; what adds takes the same.
+    """
+    full = night.lux_full - memory.own_lx
+    dim = night.lux_dim - memory.own_dim_lx
+    with np.errstate(invalid="ignore", divide="ignore"):
+        level = memory.own_dim_lx / memory.own_lx
+        ratio = dim / full
+        return (level < 0.7) & (ratio > 0.5 * (1 + level)) & (ratio < 1.6) & (full < 0)

@@ -16,6 +16,7 @@ WINDOW = re.compile(
     r"\s*@\s*(?P<level>\d+(?:[.,]\d+)?)\s*%?",
     re.IGNORECASE,
 )
+LEAST_NIGHT_SLOTS = 9
 EDGE_MIN = 10  # readings within ten minutes of a change of level say nothing about either level
 
 
@@ -80,6 +81,8 @@ class Expectation:
         Least share of full light that is right; the low level in motion windows.
     motion : bool (144,)
         Anything between `level` and full is right.
+    judged : bool (144,)
+        Part of `lit` that the noon round judges darkness by: the night, in tunnels too.
     """
 
     elevation: Floats
@@ -89,6 +92,7 @@ class Expectation:
     dimmed: Bools
     level: Floats
     motion: Bools
+    judged: Bools
 
 
 def inside(minutes: npt.NDArray[np.float64], window: DimWindow, widen_min: float) -> Bools:
@@ -117,7 +121,10 @@ def expectation(
     always : bool
         Lit round the clock, as tunnels are.
     """
-    night = np.ones(SLOTS, dtype=bool) if always else elevation < CIVIL_DARK_DEG
+    dark_sky = elevation < CIVIL_DARK_DEG
+    # A tunnel's portal sees the sky by day, so its lamps are measured at night too, where there is one.
+    night = np.ones(SLOTS, dtype=bool) if always else dark_sky
+    measured = dark_sky if dark_sky.sum() >= LEAST_NIGHT_SLOTS else night
     level = np.ones(SLOTS, dtype=np.float32)
     touched = np.zeros(SLOTS, dtype=bool)
     within = np.zeros(SLOTS, dtype=bool)
@@ -136,8 +143,9 @@ def expectation(
         elevation,
         night,
         lit,
-        lit & ~touched,
-        lit & within,
+        lit & ~touched & measured,
+        lit & within & measured,
         level,
         motion & lit,
+        lit & measured,
     )

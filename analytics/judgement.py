@@ -16,6 +16,7 @@ from analytics.cause import (
 from analytics.cycling import judge_cycling
 from analytics.day_burning import judge_day_burning
 from analytics.depreciation import (
+    additive,
     below_own_scatter,
     explained_by_neighbour,
     in_one_step,
@@ -27,6 +28,7 @@ from analytics.grid import Bools, Floats, Ints, Times, row_quantiles, window_sta
 from analytics.hysteresis import count_night
 from analytics.levels import Levels, derive_levels, first_nights
 from analytics.memory import KIND_AT, KINDS, Episode, Memory, remember
+from analytics.neighbours import without_neighbours
 from analytics.nights import Night
 from analytics.outage import Darkness, judge_darkness
 from analytics.rules import Rules
@@ -91,8 +93,10 @@ def judge_night(
     """
     note_maintenance(memory, about, number)
     levels = derive_levels(night, memory, street)
-    push(memory, night, levels)
     darkness = judge_darkness(night, levels, memory, rules)
+    # The lamp's own darkness is judged with its neighbours' light as it is; its slower changes without.
+    alone = without_neighbours(levels.own, levels.raw, darkness.dead, memory, street)
+    push(memory, night, levels, alone)
     end_ms = window_start(number + 1)
     follow_darkness(memory, night, darkness, window_start(number))
 
@@ -111,10 +115,10 @@ def judge_night(
     memory.night = number
 
 
-def push(memory: Memory, night: Night, levels: Levels) -> None:
+def push(memory: Memory, night: Night, levels: Levels, alone: Floats) -> None:
     """Move the look-back windows on by one night."""
     for history, newest in (
-        (memory.levels, levels.own),
+        (memory.levels, alone),
         (memory.dim_levels, levels.dim),
         (memory.responses, levels.response),
         (memory.surplus, night.surplus),
@@ -173,11 +177,17 @@ class Judge:
     taken: Bools = field(init=False)
     suspect: Bools = field(init=False)
     held: Bools = field(init=False)
+    deaf: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.taken = self.about.planned.copy()
         self.suspect = self.about.planned.copy()
         self.held = np.zeros(self.street.n, dtype=bool)
+        seen = self.memory.last_seen_ms
+        heard_before = seen > self.start_ms - 24 * HOUR_MS
+        gone = heard_before & (self.end_ms - seen > 2 * HOUR_MS)
+        # When most of the city stops at once, it is we who do not hear.
+        self.deaf = bool(gone.sum() > 0.5 * max(int(heard_before.sum()), 1)) and self.street.n >= 8
 
     @property
     def start_ms(self) -> int:
@@ -304,6 +314,8 @@ class Judge:
         silent = silent_tonight(self.night, street) & street.mains & (memory.heard_nights > 1)
         silent |= self.fell_silent() & street.mains
         silent &= ~street.feeder_switched
+        if self.deaf:
+            silent[:] = False
         stands = self.about.reports.stands(K.SUPPLY_LOSS, self.end_ms)
         dead = self.darkness.dead | silent | stands
         dark_onset = self.onset()
@@ -366,6 +378,8 @@ class Judge:
         memory = self.memory
         silent = (memory.last_seen_ms > 0) & (self.end_ms - memory.last_seen_ms >= 20 * HOUR_MS)
         silent &= ~self.is_open(K.SUPPLY_LOSS)
+        if self.deaf:
+            silent[:] = False
         heard = memory.last_seen_ms > 0
         found = gateways_down(silent, memory.last_seen_ms, heard, self.street, self.whole)
         self.gateway_sections = found
@@ -375,6 +389,8 @@ class Judge:
         memory = self.memory
         silent = silent_devices(memory, memory.last_seen_ms, self.street, self.rules, self.end_ms)
         silent &= ~self.is_open(K.SUPPLY_LOSS)
+        if self.deaf:
+            silent[:] = False
         for section in self.gateway_sections:
             silent[section.rows] = True
         heard = self.night.n_heard >= 2
@@ -500,7 +516,8 @@ class Judge:
         verdict = whose_fault(memory, power, self.street.tunnel)
         sigma = np.maximum(scatter_of(memory.ref_level), 0.015)
         low = below_own_scatter(verdict.change, sigma, rules.level_loss) & memory.frozen
-        known = np.isfinite(self.levels.own) & ~self.held
+        known = np.isfinite(memory.levels[:, -1]) & ~self.held
+        stray = additive(memory, self.night)
         step = in_one_step(memory.levels[:, -10:], verdict.change)
         onset = np.full(self.street.n, self.start_ms - 24 * HOUR_MS, dtype=np.int64)
         evidence = {"level": np.exp(verdict.change), "daylight": np.exp(verdict.response)}
@@ -520,13 +537,13 @@ class Judge:
         free = ~self.taken
         self.settle(K.MISAIMED, away & free, known, mild, onset, evidence=evidence)
         free = ~self.taken & ~self.darkness.out
-        dimmed = low & verdict.lamp & ~neighbour
+        dimmed = low & verdict.lamp & ~neighbour & ~stray
         self.settle(
             K.DIMMING_FAILURE, dimmed & step & free, known, mild, onset, evidence=evidence
         )
         free = ~self.taken & ~self.darkness.out
         lost, loss = slow_loss(memory, verdict, self.street, rules)
-        slow = ((dimmed & ~step) | (lost & ~neighbour)) & free
+        slow = ((dimmed & ~step) | (lost & ~neighbour & ~stray)) & free
         evidence["loss"] = np.exp(loss)
         self.settle(K.DEPRECIATION, slow, known, mild, onset, evidence=evidence)
 

@@ -74,6 +74,8 @@ class Memory:
     hits, misses, clears : uint8 (n, kinds)
     raised : bool (n, kinds)
     onset_ms : int64 (n, kinds)
+    coupling : float32 (n, 2)
+        Log of what is left when the left, the right neighbour is dark; NaN until seen.
     closed_night : int32 (n,)
         Night in which the last finding on the luminaire ended.
     """
@@ -112,10 +114,10 @@ class Memory:
     lux_nights: Ints
     dark_since_ms: Times
     was_low: Bools
-    neighbour_left: Floats
-    neighbour_right: Floats
-    left_dark_nights: Ints
-    right_dark_nights: Ints
+    coupling: Floats
+    coupling_before: Floats
+    coupling_seen: Floats
+    coupling_nights: Ints
     learn_from: Ints
     run_value: Floats
     run_count: Ints
@@ -172,10 +174,10 @@ class Memory:
             lux_nights=ints(n),
             dark_since_ms=np.zeros(n, dtype=np.int64),
             was_low=np.zeros(n, dtype=bool),
-            neighbour_left=floats(n),
-            neighbour_right=floats(n),
-            left_dark_nights=ints(n),
-            right_dark_nights=ints(n),
+            coupling=floats(n, 2),
+            coupling_before=floats(n, 2),
+            coupling_seen=floats(n, 2, 3),
+            coupling_nights=ints(n, 2),
             learn_from=ints(n),
             run_value=floats(n),
             run_count=ints(n),

@@ -276,13 +276,13 @@ def blocks(
     expected: Sequence[Expectation], group: Ints
 ) -> list[tuple[npt.NDArray[np.intp] | slice, slice]]:
     """Rows that share a night, with the columns it spans: those lit round the clock go apart."""
-    whole = np.array([e.night.all() for e in expected], dtype=bool)
+    whole = np.array([e.judged.all() for e in expected], dtype=bool)
     out: list[tuple[npt.NDArray[np.intp] | slice, slice]] = []
     for always in (False, True):
-        chosen = [e for e, w in zip(expected, whole, strict=True) if w == always and e.night.any()]
+        chosen = [e for e, w in zip(expected, whole, strict=True) if w == always and e.judged.any()]
         if not chosen:
             continue
-        night = np.flatnonzero(np.any([e.night for e in chosen], axis=0))
+        night = np.flatnonzero(np.any([e.judged for e in chosen], axis=0))
         of_kind = whole[group] == always
         rows = slice(None) if of_kind.all() else np.flatnonzero(of_kind)
         if of_kind.any():
@@ -304,7 +304,7 @@ def burn(
     """Levels, dark counts and switching of the rows whose night lies in these columns."""
     g = group[rows]
     x, there = lux[rows, columns], valid[rows, columns]
-    lit_wanted = np.stack([e.lit[columns] for e in expected])
+    lit_wanted = np.stack([e.judged[columns] for e in expected])
     level = np.stack([e.level[columns] for e in expected])
     full = np.stack([e.full[columns] for e in expected])
     dimmed = np.stack([e.dimmed[columns] for e in expected])
@@ -394,7 +394,7 @@ def watts(
     relative = power[rows] / rated_w[rows][:, None]
     night = relative[:, columns]
     level = np.stack([e.level[columns] for e in expected])
-    lit = np.stack([e.lit[columns] for e in expected])
+    lit = np.stack([e.judged[columns] for e in expected])
     motion = np.stack([e.motion[columns] for e in expected])
     there = np.isfinite(night) & lit[g]
     with np.errstate(invalid="ignore"):

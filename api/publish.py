@@ -18,6 +18,7 @@ from api.street_plan import StreetPlan
 __all__ = ["Published", "SectionNews"]
 
 SAME_MATTER_MS = 48 * 3_600_000
+SETTLED_AFTER_MS = 26 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,9 @@ class Published:
             self._rows.append(self._new(e, renamed, now_ms))
             matched.add(id(self._rows[-1]))
         for row in self._rows:
-            if row.end_ms is None and id(row) not in matched:
+            # What a light round saw by day has its first settled night only a noon later.
+            waits = not row.settled and now_ms - row.raised_ms < SETTLED_AFTER_MS
+            if row.end_ms is None and id(row) not in matched and not waits:
                 row.end_ms = max(now_ms, row.start_ms + 1)
                 row.note = f"{row.note} Withdrawn: what came in later does not bear it out.".strip()
 
@@ -119,9 +122,16 @@ class Published:
             if row.end_ms is None:
                 open_rows.setdefault(row.row, []).append(row)
         for news in found:
-            out = [r for m in news.rows for r in open_rows.get(m, []) if r.start_ms >= news.start_ms - SAME_MATTER_MS]
+            out = [
+                r
+                for m in news.rows
+                for r in open_rows.get(m, [])
+                if r.start_ms >= news.start_ms - SAME_MATTER_MS
+            ]
             same = [r for r in out if r.kind is news.kind]
-            incident = min(same or out, key=lambda r: r.raised_ms).incident if out else news.incident
+            incident = (
+                min(same or out, key=lambda r: r.raised_ms).incident if out else news.incident
+            )
             have = {r.row for r in same}
             for m in news.rows:
                 if m in have:
