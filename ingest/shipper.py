@@ -299,10 +299,10 @@ class StoreShipper(EmptyingLoop):
                 events[-1][0],
                 stored=added.stored,
                 duplicate=added.duplicate,
-                quarantined=len(added.refused),
+                quarantined=added.quarantined,
                 bad=self._bad("events", added),
             ).result()
-            self._count(added)
+            self._count(added.stored, added.duplicate, added.quarantined)
         return bool(entries or events)
 
     def _ship_entries(self, entries: Sequence[JournalEntry]) -> None:
@@ -313,7 +313,7 @@ class StoreShipper(EmptyingLoop):
             added = self._store.put(Quantity(name), columns)
             stored += added.stored
             duplicate += added.duplicate
-            quarantined += len(added.refused)
+            quarantined += added.quarantined
             bad += self._bad(name, added)
         late = {(entry.quantity, entry.day) for entry in entries if is_late(entry.columns)}
         if late:
@@ -327,19 +327,24 @@ class StoreShipper(EmptyingLoop):
             bad=bad,
             dirty=False,
         ).result()
-        self._count(Added(stored, duplicate, tuple(("", "") for _ in range(quarantined))))
+        self._count(stored, duplicate, quarantined)
 
     def _bad(self, name: str, added: Added) -> list[BadMessage]:
-        """What the store refused, for the quarantine: a line of line protocol each."""
+        """What the store refused, for the quarantine, as lines of line protocol."""
         now = self._now_ms()
         return [
             BadMessage(
-                now, f"{QUARANTINE_TOPIC}/{name}", line.encode(), Reason.STORE_REFUSED, said[:500]
+                now,
+                f"{QUARANTINE_TOPIC}/{name}",
+                text.encode(),
+                Reason.STORE_REFUSED,
+                said[:500],
+                text.count("\n") + 1,
             )
-            for line, said in added.refused
+            for text, said in added.refused
         ]
 
-    def _count(self, added: Added) -> None:
-        self.status.stored += added.stored
-        self.status.duplicate += added.duplicate
-        self.status.quarantined += len(added.refused)
+    def _count(self, stored: int, duplicate: int, quarantined: int) -> None:
+        self.status.stored += stored
+        self.status.duplicate += duplicate
+        self.status.quarantined += quarantined

@@ -68,12 +68,18 @@ class Added:
     duplicate : int
         How many were there already or came twice in the same batch; a newer value replaced the old.
     refused : tuple of (str, str)
-        Lines that the store would not take, each with what it said. They are in neither count.
+        Lines that the store would not take, one or several to a text, each with what it said. They
+        are in neither count.
     """
 
     stored: int = 0
     duplicate: int = 0
     refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def quarantined(self) -> int:
+        """How many lines were refused."""
+        return sum(text.count("\n") + 1 for text, _ in self.refused)
 
 
 class SeriesStore(Protocol):

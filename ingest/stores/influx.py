@@ -9,7 +9,7 @@ JSON: in a CSV answer the 1.x server leaves out errors that come after the first
 import ssl
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ from ingest.stores.merging import (
     rows,
     select,
     standing,
+    withdrawals,
 )
 
 __all__ = ["InfluxStore", "InfluxTarget"]
@@ -200,8 +201,8 @@ class InfluxStore:
         """The same; lines that are refused are returned with what became of the others."""
         if not len(columns):
             return Added()
-        given = int(np.count_nonzero((columns.flags & Flag.WITHDRAWN) == 0))
-        writable, unwritable = _writable(quantity, merge(at_kept_precision(quantity, columns)))
+        new = at_kept_precision(quantity, columns)
+        writable, unwritable = _writable(quantity, new)
         stored = 0
         refused: list[_Refused] = []
         if len(writable):
@@ -213,24 +214,34 @@ class InfluxStore:
             stored = int(gain[taken].sum())
             self._newest_of(quantity).wrote(rows(written, taken))
         lost_readings = unwritable + [(lost.text, lost.said) for lost in refused]
-        n_refused = sum(text.count("\n") + 1 for text, _ in lost_readings)
-        return Added(stored, given - n_refused - stored, tuple(lost_readings))
+        lost_all = Added(refused=tuple(lost_readings))
+        given = len(columns) - withdrawals(columns)
+        return replace(lost_all, stored=stored, duplicate=given - lost_all.quarantined - stored)
 
     def _changes(self, quantity: Quantity, new: Columns) -> tuple[Columns, npt.NDArray[np.int64]]:
-        """What of `new` is to be written, and how many readings more the store then holds.
+        """What is to be written for `new`, and how many readings more the store then holds a row.
 
-        What it holds already is left alone, so that a repeat keeps the time it first came.
+        What the store holds already is left alone, so that a repeat keeps the time it first came.
         """
         known = self._known(quantity, new)
-        place = _places(known, new)
+        merged = merge(concatenate([known, new]))
+        place = _places(known, merged)
         there = place >= 0
-        value = np.where(there, known.value[place] if len(known) else np.nan, np.nan)
-        known_flags = known.flags[place] if len(known) else np.zeros(len(new), np.uint8)
-        stood = there & ((known_flags & Flag.WITHDRAWN) == 0)
-        stands = (new.flags & Flag.WITHDRAWN) == 0
-        repeat = np.where(stands, stood & (value == new.value), ~stood)
+        stands = (merged.flags & Flag.WITHDRAWN) == 0
+        stood = np.zeros(len(merged), np.bool_)
+        same = ~there & ~stands  # taking back what is not there changes nothing
+        if len(known):
+            stood = there & ((known.flags[place] & Flag.WITHDRAWN) == 0)
+            same |= (
+                there
+                & (known.value[place] == merged.value)
+                & (
+                    (known.received_ms[place] == merged.received_ms)
+                    & (known.flags[place] == merged.flags)
+                )
+            )
         gain = stands.astype(np.int64) - stood.astype(np.int64)
-        return rows(new, ~repeat), gain[~repeat]
+        return rows(merged, ~same), gain[~same]
 
     def _known(self, quantity: Quantity, new: Columns) -> Columns:
         """What the store holds that `new` may repeat; read only where that is possible."""
@@ -357,8 +368,10 @@ class InfluxStore:
         gone = {n for r in refused for n in range(r.start, r.stop)}
         lost += [(r.text, r.said) for r in refused]
         stored = sum(1 for n, key in enumerate(keys) if n not in gone and key not in known)
-        n_lost = sum(text.count("\n") + 1 for text, _ in lost)
-        return Added(stored, len(events) - n_lost - stored, tuple(lost))
+        lost_all = Added(refused=tuple(lost))
+        return replace(
+            lost_all, stored=stored, duplicate=len(events) - lost_all.quarantined - stored
+        )
 
     def _known_events(self, events: Sequence[StoredEvent]) -> dict[EventKey, StoredEvent]:
         by_day: dict[int, list[int]] = {}
@@ -407,17 +420,17 @@ class InfluxStore:
     ) -> Columns:
         """Everything of one window, withdrawn readings included."""
         if devices is None:
-            return _columns_of(self._query(influxql.window(quantity, start_ms, stop_ms)))
+            return _columns_of(quantity, self._query(influxql.window(quantity, start_ms, stop_ms)))
         # An id outside the pattern cannot be in the store; it never reaches the query's text.
         valid = [name for name in devices if DEVICE_ID.fullmatch(name)]
         if not valid:
             return empty()
         few = valid if len(valid) <= FEW_DEVICES else None
-        return _columns_of(self._query(influxql.window(quantity, start_ms, stop_ms, few)))
+        return _columns_of(quantity, self._query(influxql.window(quantity, start_ms, stop_ms, few)))
 
     def _last(self, quantity: Quantity, start_ms: int, stop_ms: int) -> Columns:
         """The newest reading of each device in one window."""
-        return _columns_of(self._query(influxql.last(quantity, start_ms, stop_ms)))
+        return _columns_of(quantity, self._query(influxql.last(quantity, start_ms, stop_ms)))
 
     def _event_window(self, start_ms: int, stop_ms: int) -> list[StoredEvent]:
         found: list[StoredEvent] = []
@@ -503,7 +516,7 @@ def _documents(chunks: Iterable[bytes]) -> Generator[bytes]:
         yield kept
 
 
-def _columns_of(found: Sequence[_Series]) -> Columns:
+def _columns_of(quantity: Quantity, found: Sequence[_Series]) -> Columns:
     """Columns of series whose rows are [time, value, received_ms, flags].
 
     The rows are numbers in brackets: without the brackets they are CSV, which is parsed at once.
@@ -534,7 +547,7 @@ def _columns_of(found: Sequence[_Series]) -> Columns:
     )
     time_ms = table.column("time").to_numpy()
     received = table.column("received_ms").fill_null(0).to_numpy()
-    return Columns(
+    columns = Columns(
         np.repeat(np.array(numbers, np.int32), counts),
         np.asarray(time_ms, np.int64),
         np.asarray(table.column("value").to_numpy(), np.float64),
@@ -542,6 +555,7 @@ def _columns_of(found: Sequence[_Series]) -> Columns:
         np.asarray(table.column("flags").fill_null(0).to_numpy()).astype(np.uint8),
         list(names),
     )
+    return at_kept_precision(quantity, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,7 +652,7 @@ def _one_by_one(quantity: Quantity, columns: Columns) -> tuple[Columns, list[tup
             fine[n] = False
             point = (one.device_ids[0], int(one.time_ms[0]), str(float(one.value[0])))
             lost.append((_as_json((str(quantity), *point)), str(error)))
-    return merge(rows(columns, fine)), lost
+    return concatenate([rows(columns, fine)]), lost
 
 
 def _as_json(thing: object) -> str:

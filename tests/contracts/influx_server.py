@@ -1,0 +1,183 @@
+"""A real InfluxDB 1.x on loopback, and a proxy that gives it the 2.x way of writing."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+CONFIG = """
+reporting-disabled = true
+bind-address = "127.0.0.1:{rpc}"
+[meta]
+  dir = "{folder}/meta"
+[data]
+  dir = "{folder}/data"
+  wal-dir = "{folder}/wal"
+[http]
+  bind-address = "127.0.0.1:{port}"
+  log-enabled = false
+  max-body-size = {max_body}
+[continuous_queries]
+  enabled = false
+"""
+
+
+def free_ports(n: int) -> list[int]:
+    """Ports on loopback that were free a moment ago."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(n)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+class InfluxServer:
+    """`influxd` in a folder of its own; stopped by its pid, started again on the same data."""
+
+    def __init__(self, program: Path, folder: Path, *, max_body: int = 25_000_000) -> None:
+        self.program = program
+        self.folder = folder
+        self.port, self.rpc = free_ports(2)
+        self.url = f"http://127.0.0.1:{self.port}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = folder / "influxdb.conf"
+        self.config.write_text(
+            CONFIG.format(folder=folder, port=self.port, rpc=self.rpc, max_body=max_body)
+        )
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.program, "-config", self.config], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{self.url}/ping", timeout=2).close()
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError((self.folder / "log").read_text()[-2000:])
+
+    def stop(self, sign: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            os.kill(self.process.pid, sign)
+            self.process.wait(30)
+            self.process = None
+
+    def query(self, text: str, database: str = "") -> str:
+        body = urllib.parse.urlencode({"q": text, "db": database}).encode()
+        with urllib.request.urlopen(f"{self.url}/query", body, timeout=30) as answer:
+            return answer.read().decode()
+
+
+PRECISION = {"us": "u", "ns": "n"}
+Fault = Callable[["Handler", bytes], bool]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Passes everything on; `POST /api/v2/write` becomes `POST /write`."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: "RewritingProxy"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.sockets.append(self.connection)
+
+    def do_GET(self) -> None:
+        self.pass_on(self.path, b"")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = urllib.parse.urlsplit(self.path)
+        target = self.path
+        if path.path == "/api/v2/write":
+            asked = dict(urllib.parse.parse_qsl(path.query))
+            database, _, policy = asked["bucket"].partition("/")
+            precision = PRECISION.get(asked["precision"], asked["precision"])
+            target = "/write?" + urllib.parse.urlencode(
+                {"db": database, "rp": policy, "precision": precision}
+            )
+            self.server.writes += 1
+        if self.server.faults and self.server.faults[0](self, body):
+            return
+        self.pass_on(target, body)
+
+    def forward(self, target: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        upstream = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
+        try:
+            headers = {k: v for k, v in self.headers.items() if k in {"Content-Encoding", "Accept"}}
+            upstream.request(self.command, target, body or None, headers)
+            answer = upstream.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            upstream.close()
+
+    def pass_on(self, target: str, body: bytes) -> None:
+        try:
+            status, headers, content = self.forward(target, body)
+        except OSError:
+            self.hang_up()
+            return
+        self.give(status, content, [h for h in headers if h[0].startswith("Content-Type")])
+
+    def give(self, status: int, content: bytes, headers: list[tuple[str, str]]) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+    def hang_up(self) -> None:
+        """End the connection without an answer."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class RewritingProxy(ThreadingHTTPServer):
+    """In front of InfluxDB 1.x; the first of `faults` sees every write and may answer itself."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, upstream: int) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.upstream = upstream
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.faults: list[Fault] = []
+        self.writes = 0
+        self.sockets: list[socket.socket] = []
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is nothing to report."""
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+        for one in self.sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self.thread.join(10)
