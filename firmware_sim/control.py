@@ -31,7 +31,7 @@ async def ask_demo(
             await client.publish(CONTROL_TOPIC, json.dumps({**wanted, "id": mark}), qos=1)
             async with asyncio.timeout(timeout_s):
                 async for message in client.messages:
-                    answer = json.loads(cast("bytes", message.payload))
+                    answer = json.loads(message.payload)
                     if answer.get("id") == mark:
                         return cast("dict[str, Any]", answer)
     except aiomqtt.MqttError as error:

@@ -14,7 +14,7 @@ from firmware_sim.sky import DAY_MS
 from firmware_sim.streams import generator
 from firmware_sim.sun import sun_position
 
-__all__ = ["OPEN_MS", "Fault", "gateway_faults", "plan_faults", "placed_faults"]
+__all__ = ["OPEN_MS", "Fault", "gateway_faults", "placed_faults", "plan_faults"]
 
 OPEN_MS = 2**62
 GRADUAL = frozenset({"depreciation", "sensor_drift"})
@@ -88,7 +88,7 @@ class Fault:
 
 def burning_moment(scenario: Scenario, rng: np.random.Generator, day: int) -> int:
     """A moment of the night that begins on a day (since 1970) [ms]: most lamps fail while lit."""
-    minutes = day * DAY_MS + 12 * 3_600_000 + np.arange(1440) * 60_000.0
+    minutes = day * DAY_MS + 43_200_000 + np.arange(1440, dtype=np.float64) * 60_000
     elevation, _ = sun_position(minutes, scenario.city.lat, scenario.city.lon)
     dark = np.flatnonzero(elevation < -6)
     u = rng.random()
@@ -228,7 +228,7 @@ def feeder_faults(scenario: Scenario, feeder: Feeder) -> list[Fault]:
                 "feeder",
                 feeder.name,
                 logged,
-            )  # fmt: skip
+            )
         )
         return found
     taken: set[int] = set()
@@ -300,7 +300,7 @@ def silent(feeders: list[Feeder], start_ms: int, end_ms: int, gateway: str) -> l
             incident,
             "gateway",
             gateway,
-        )  # fmt: skip
+        )
         for feeder in feeders
     ]
 
@@ -318,7 +318,7 @@ def gateway_faults(plan: CityPlan) -> list[Fault]:
 
 
 def free_feeders(plan: CityPlan) -> list[Feeder]:
-    """Street feeders that no placed cabinet or gateway fault touches, the well-filled ones first."""
+    """Street feeders that no placed cabinet or gateway fault touches."""
     placed = plan.scenario.fault
     gateways, cabinets = list(plan.gateways), list(plan.cabinets)
     dead = {
@@ -389,14 +389,14 @@ def place(plan: CityPlan, wanted: PlacedFault, feeder: Feeder, number: int) -> l
                 incident,
                 "feeder",
                 feeder.name,
-            )  # fmt: skip
+            )
         ]
     rng = generator(scenario.seed, "placed", number)
     return [shaped_fault(feeder, lamp, wanted.kind, rng, start, end, size=wanted.severity)]
 
 
 def plan_faults(plan: CityPlan) -> dict[str, list[Fault]]:
-    """All faults of the city, by feeder name; a feeder that loses its supply has no other fault then."""
+    """All faults of the city by feeder; one that a bigger one would hide is left out."""
     by_feeder: dict[str, list[Fault]] = {feeder.name: [] for feeder in plan.feeders}
     whole = [*placed_faults(plan), *cabinet_faults(plan), *gateway_faults(plan)]
     for fault in whole:

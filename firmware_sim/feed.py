@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 CHUNK_DAYS = 15
+ArrowTable: TypeAlias = Any  # pyarrow carries no types
 ASSET_COLUMNS = (
     "device_id", "luminaire_id", "kind", "site", "segment", "segment_order", "feeder", "cabinet",
     "gateway", "lat", "lon", "nominal_illuminance_lx", "switching", "dimming", "supply",
@@ -48,7 +50,8 @@ ASSET_COLUMNS = (
     "lighting_class",
 )  # fmt: skip
 TRUTH_COLUMNS = (
-    "fault_id", "kind", "device_id", "start", "end", "incident", "cause_kind", "cause_id", "severity",
+    "fault_id", "kind", "device_id", "start", "end", "incident", "cause_kind", "cause_id",
+    "severity",
 )  # fmt: skip
 MAINTENANCE_COLUMNS = ("device_id", "time", "action")
 EVENT_COLUMNS = ("device_id", "time", "received_time", "event", "active", "info")
@@ -109,13 +112,16 @@ def feeder_rows(
 
 
 def assets_rows(plan: CityPlan) -> list[dict[str, object]]:
-    """Rows of the assets format; empty text = not known."""
-    rows = [luminaire_row(f, k) for f in plan.feeders for k in range(f.size)]
+    """Rows of the assets format; empty text = not known.
+
+    A luminaire without a device is not in the list: its segment has a gap in `segment_order`.
+    """
+    rows = [luminaire_row(f, k) for f in plan.feeders for k in range(f.size) if f.has_device[k]]
     return rows + [counter_row(plan.scenario, counter) for counter in plan.counters]
 
 
 def luminaire_row(feeder: Feeder, k: int) -> dict[str, object]:
-    """One luminaire; without a device, its luminaire id alone names it."""
+    """One luminaire."""
     nominal = float(feeder.nominal_lx[k])
     values: tuple[object, ...] = (
         feeder.device_ids[k],
@@ -163,7 +169,7 @@ def counter_row(scenario: Scenario, counter: Counter) -> dict[str, object]:
 
 
 def truth_rows(plan: CityPlan, faults: dict[str, list[Fault]]) -> list[tuple[str, ...]]:
-    """Rows of the truth format: one per fault and luminaire with a device; faults within the run."""
+    """Rows of the truth format: one per fault and luminaire with a device, within the run."""
     feeders = {feeder.name: feeder for feeder in plan.feeders}
     rows: list[tuple[str, ...]] = []
     for name, found in faults.items():
@@ -189,12 +195,13 @@ def maintenance_rows(plan: CityPlan, faults: dict[str, list[Fault]]) -> list[tup
     found: list[tuple[int, str, str]] = []
     for feeder in plan.feeders:
         for lamp, device in enumerate(feeder.device_ids):
-            for swap in quirks_of(scenario, feeder, lamp).swaps:
-                if swap.logged:
-                    found.append((swap.time_ms, device, "sensor_swap"))
+            swaps = quirks_of(scenario, feeder, lamp).swaps
+            found += [(swap.time_ms, device, "sensor_swap") for swap in swaps if swap.logged]
             for span in work_on(scenario, feeder):
-                found.append((span.start_ms, device, "planned_on"))
-                found.append((span.stop_ms, device, "planned_off"))
+                found += [
+                    (span.start_ms, device, "planned_on"),
+                    (span.stop_ms, device, "planned_off"),
+                ]
         for fault in faults[feeder.name]:
             if fault.logged and fault.end_ms < OPEN_MS:
                 found += [
@@ -204,7 +211,7 @@ def maintenance_rows(plan: CityPlan, faults: dict[str, list[Fault]]) -> list[tup
     return [(device, stamp(time_ms), action) for time_ms, device, action in inside]
 
 
-def rows_table(device_ids: tuple[str, ...], rows: Rows) -> pa.Table:
+def rows_table(device_ids: tuple[str, ...], rows: Rows) -> ArrowTable:
     """A feeder's readings as an Arrow table."""
     lux = rows.lux.astype(np.float32)
     nothing = pa.nulls(len(lux), pa.float32())
@@ -222,7 +229,7 @@ def rows_table(device_ids: tuple[str, ...], rows: Rows) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=READINGS_SCHEMA)
 
 
-def counts_table(device_ids: tuple[str, ...], rows: CountRows) -> pa.Table:
+def counts_table(device_ids: tuple[str, ...], rows: CountRows) -> ArrowTable:
     """Footfall readings as an Arrow table of the same columns."""
     nothing = pa.nulls(len(rows.time_ms), pa.float32())
     columns = [
@@ -239,7 +246,7 @@ def counts_table(device_ids: tuple[str, ...], rows: CountRows) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=READINGS_SCHEMA)
 
 
-def feeder_task(task: tuple[Scenario, Feeder, list[Fault]]) -> tuple[pa.Table, list[EventRow]]:
+def feeder_task(task: tuple[Scenario, Feeder, list[Fault]]) -> tuple[ArrowTable, list[EventRow]]:
     """All readings and reports of one feeder over the run; runs in a worker process."""
     scenario, feeder, faults = task
     first, total = scenario.start_ms // DAY_MS, scenario.scenario.days
@@ -256,7 +263,7 @@ def feeder_task(task: tuple[Scenario, Feeder, list[Fault]]) -> tuple[pa.Table, l
 
 def results(
     tasks: list[tuple[Scenario, Feeder, list[Fault]]], processes: int
-) -> Iterator[tuple[pa.Table, list[EventRow]]]:
+) -> Iterator[tuple[ArrowTable, list[EventRow]]]:
     """Results of the tasks in their own order, whatever the number of processes."""
     if processes <= 1 or len(tasks) <= 1:
         yield from map(feeder_task, tasks)
@@ -284,29 +291,26 @@ class ReadingsFile:
     """readings.parquet, or readings.csv: row groups of one feeder each."""
 
     def __init__(self, folder: Path, form: str) -> None:
-        self.path = folder / f"readings.{form}"
+        path = str(folder / f"readings.{form}")
         self.rows = 0
+        self._writer: Any
         if form == "csv":
-            self._csv = pa_csv.CSVWriter(str(self.path), READINGS_SCHEMA)
-            self._parquet = None
+            self._writer = pa_csv.CSVWriter(path, READINGS_SCHEMA)
+            self._options: dict[str, int] = {}
         else:
-            self._csv = None
-            self._parquet = pq.ParquetWriter(
-                str(self.path), READINGS_SCHEMA, compression="zstd", compression_level=1,
-                use_dictionary=["device_id"], write_statistics=True,
-            )  # fmt: skip
+            self._writer = pq.ParquetWriter(
+                path, READINGS_SCHEMA, compression="zstd", compression_level=1
+            )
+            self._options = {"row_group_size": 64 * 1024 * 1024}
 
-    def add(self, table: pa.Table) -> None:
-        """Append a feeder's rows."""
+    def add(self, table: ArrowTable) -> None:
+        """Append a feeder's rows, as one row group."""
         self.rows += table.num_rows
-        if self._parquet is not None:
-            self._parquet.write_table(table, row_group_size=max(table.num_rows, 1))
-        elif self._csv is not None:
-            self._csv.write_table(table)
+        self._writer.write_table(table, **self._options)
 
     def close(self) -> None:
         """Finish the file."""
-        (self._parquet or self._csv).close()
+        self._writer.close()
 
 
 def write_feed(

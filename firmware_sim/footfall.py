@@ -62,7 +62,7 @@ def week_profile(profile: str, hour: Floats, kind_of_day: Ints) -> Floats:
     evening = np.where(
         (kind_of_day == 1) | (kind_of_day == 2), bump(hour, 22.5, 2.0), 0.3 * bump(hour, 20.0, 1.8)
     )
-    by_name = {
+    by_name: dict[str, Floats] = {
         "commuting": np.where(work, commuting, 0.3 * leisure) + 0.08 * evening,
         "shopping": np.where(kind_of_day == 3, 0.55, 1.0) * shopping + 0.45 * evening,
         "leisure": np.where(free, 1.3, 0.7) * leisure + 0.05 * evening,
@@ -138,7 +138,7 @@ def negative_binomial(u: Floats, normal: Floats, mean: Floats, dispersion: float
     """
     c = 1 / (9 * dispersion)
     rate = mean * np.maximum(1 - c + normal * np.sqrt(c), 0) ** 3
-    count = np.zeros_like(rate)
+    count: Floats = np.zeros(rate.shape)
     term = np.exp(-np.minimum(rate, 30))
     total = term.copy()
     for k in range(1, 80):
@@ -150,9 +150,9 @@ def negative_binomial(u: Floats, normal: Floats, mean: Floats, dispersion: float
         total += term
     large = rate > 30
     if large.any():
-        # The upper half of the uniform's digits as a normal: sum of squares is not needed here.
+        # A uniform spread of the right variance: the gamma rate gives the tails.
         spread = np.sqrt(rate) * (np.sqrt(12) * (u - 0.5))
-        count = np.where(large, np.floor(np.maximum(rate + spread, 0) + 0.5), count)
+        count[large] = np.floor(np.maximum(rate + spread, 0) + 0.5)[large]
     return count
 
 

@@ -1,6 +1,6 @@
 """What the devices of one feeder measure: sky, lamps, neighbours, sensors, faults, as arrays.
 
-`y = quantise(clip(g(t) (s sky(t) + b_0 L_0(t) + b_1 L_1(t) + b_2 L_2(t) + stray(t)) (1 + e) + dark))`
+`y = quantise(clip(g(t) (s sky(t) + sum of b_j L_j(t) + stray(t)) (1 + e) + dark))`
 
 All random numbers come from the stream of (feeder, day); everything else is a function of the
 moment. A day computed alone and a day computed within a month are therefore the same day.
@@ -210,7 +210,7 @@ def lamp_light(
             moved = window.commanded(round(fault.size))
             switched[rows] = np.where(active(fault, time_ms[rows]), moved[rows], switched[rows])
         elif fault.effect == "switching_error":
-            # Late on: the switch follows later, and never keeps the lamp longer; early off likewise.
+            # Late on, or early off: never keeps the lamp longer.
             moved = window.commanded(round(fault.size))
             cut = switched[rows] & moved[rows]
             switched[rows] = np.where(active(fault, time_ms[rows]), cut, switched[rows])
@@ -284,7 +284,7 @@ def sensor_gain(window: Window, quirks: tuple[DeviceQuirks, ...]) -> Floats:
         log_gain = log_gain + wet * table.rain[window.at]
     gain: Floats = np.exp(log_gain)
     if not feeder.tunnel and table.snow.any():
-        gain = gain * snow_on_dome(window)
+        gain *= snow_on_dome(window)
     for row, quirk in enumerate(quirks):
         for swap in quirk.swaps:
             gain[row] = np.where(time_ms[row] >= swap.time_ms, gain[row] * swap.gain, gain[row])
@@ -294,7 +294,7 @@ def sensor_gain(window: Window, quirks: tuple[DeviceQuirks, ...]) -> Floats:
 def snow_on_dome(window: Window) -> Floats:
     """What fresh snow leaves of the light on each sensor; it melts within a day or two."""
     scenario, feeder, time_ms = window.scenario, window.feeder, window.time_ms
-    left = np.ones_like(time_ms)
+    left: Floats = np.ones(time_ms.shape)
     first = window.table.first_day
     for day in range(first - 3, first + window.table.days):
         if not snow_day(scenario, day)[1]:
@@ -302,15 +302,16 @@ def snow_on_dome(window: Window) -> Floats:
         u = generator(scenario.seed, "snow dome", feeder.name, day).random((3, feeder.size, 1))
         fell_ms = day * DAY_MS + (2 + 10 * u[2]) * HOUR_MS
         hours = (time_ms - fell_ms) / HOUR_MS
-        covered = (u[0] < scenario.weather.snow_on_dome) & (hours >= 0)
+        # Gone after three days, so that a window needs no older snow.
+        covered = (u[0] < scenario.weather.snow_on_dome) & (hours >= 0) & (hours < 72)
         depth = 0.3 + 0.6 * u[1]
-        left = np.where(covered, left * (1 - depth * np.exp(-np.maximum(hours, 0) / 14)), left)
+        left[:] = np.where(covered, left * (1 - depth * np.exp(-np.maximum(hours, 0) / 14)), left)
     return left
 
 
 def stray_light(window: Window, quirks: tuple[DeviceQuirks, ...]) -> Floats:
     """Shop windows and festive lighting [lx]."""
-    stray = np.zeros_like(window.time_ms)
+    stray: Floats = np.zeros(window.time_ms.shape)
     for row, quirk in enumerate(quirks):
         for source in quirk.stray:
             time_ms = window.time_ms[row]
@@ -338,7 +339,7 @@ def open_sky(window: Window) -> Floats:
     feeder, table, at = window.feeder, window.table, window.at
     share = feeder.sky_share[:, None] * (1 - 0.5 * feeder.trees[:, None] * table.leaf[at])
     share = share * (1 + 0.3 * table.snow[at])
-    seen = share * window.sky()
+    seen: Floats = share * window.sky()
     gaps = np.flatnonzero(feeder.sun_gap_depth > 0)
     if len(gaps):
         off = (table.azimuth_deg[at[gaps]] - feeder.sun_gap_deg[gaps, None]) / 14.0

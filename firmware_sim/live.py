@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiomqtt
 import numpy as np
@@ -190,7 +190,7 @@ class LiveCity:
                 rows.inwards.tolist(),
                 rows.outwards.tolist(),
                 strict=True,
-            )  # fmt: skip
+            )
         ]
 
     async def load_day(self, day: int, *, early: bool = False) -> None:
@@ -324,9 +324,8 @@ class LiveCity:
                 async with self.client("sim-control") as client:
                     await client.subscribe(CONTROL_TOPIC, qos=1)
                     async for message in client.messages:
-                        if isinstance(message.payload, bytes):
-                            answer = self.obey(message.payload)
-                            await client.publish(ANSWER_TOPIC, json.dumps(answer), qos=1)
+                        answer = self.obey(message.payload)
+                        await client.publish(ANSWER_TOPIC, json.dumps(answer), qos=1)
             except aiomqtt.MqttError:
                 await asyncio.sleep(1)
 
@@ -336,6 +335,7 @@ class LiveCity:
         `{"id": ..., "action": "fault", "kind": ..., "target": ...}` or
         `{"id": ..., "action": "repair", "target": ...}`.
         """
+        wanted: Any = {}
         try:
             wanted = json.loads(payload)
             answer: dict[str, object] = {"id": wanted.get("id"), "time_ms": self.clock.now_ms()}
@@ -357,7 +357,7 @@ async def hear_receipts(client: aiomqtt.Client, link: GatewayLink) -> None:
     async for message in client.messages:
         parts = message.topic.value.split("/")
         node = link.nodes.get(parts[3]) if len(parts) == 5 else None
-        receipt = parse_ack(message.payload) if isinstance(message.payload, bytes) else None
+        receipt = parse_ack(message.payload)
         if node is not None and receipt is not None:
             node.acknowledge(*receipt)
             node.sent_s = time.monotonic()

@@ -40,7 +40,7 @@ class Swap:
 
 @dataclass(frozen=True)
 class StrayLight:
-    """Light that is not ours, on from one date to another and between two minutes of the local day."""
+    """Light that is not ours: from one date to another, between two minutes of the local day."""
 
     start_ms: int
     stop_ms: int

@@ -204,15 +204,14 @@ async def record_messages(
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async for message in client.messages:
-                    payload = message.payload if isinstance(message.payload, bytes) else b""
                     writer.add(
                         Recorded(
                             message.topic.value,
-                            payload,
+                            message.payload,
                             time.time_ns() // 1_000_000,
                             message.qos,
                             bool(message.retain),
-                        )  # fmt: skip
+                        )
                     )
                     on_message(writer.count)
                     if limit is not None and writer.count >= limit:

@@ -1,8 +1,8 @@
 """Messages in files: what `record` writes and what `replay` reads.
 
 A recording is JSON Lines (`.jsonl`, or `.jsonl.gz`), one message a line: `topic`, `payload` in
-base64, `qos`, `retain`, `received_ms`. Replay also reads captured network-server messages, tables of
-readings and tables of LoRaWAN frames.
+base64, `qos`, `retain`, `received_ms`. Replay also reads captured network-server messages, tables
+of readings and tables of LoRaWAN frames.
 """
 
 import base64
@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Self, TextIO, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,8 @@ from firmware_sim.errors import TableError
 __all__ = ["Recorded", "RecordingWriter", "read_messages", "shifted"]
 
 REPLAY_GROUP = "replay"
+ArrowTable: TypeAlias = Any  # pyarrow carries no types
+ArrowColumn: TypeAlias = Any
 KNOWN_COLUMNS = {"device_id", "time", "received_time"}
 
 
@@ -62,9 +65,9 @@ class RecordingWriter:
         self.count = 0
         self._file: TextIO
 
-    def __enter__(self) -> "RecordingWriter":
+    def __enter__(self) -> Self:
         if self.path.suffix == ".gz":
-            self._file = gzip.open(self.path, "wt", encoding="utf-8")  # noqa: SIM115 - closed in __exit__
+            self._file = gzip.open(self.path, "wt", encoding="utf-8")
         else:
             self._file = self.path.open("w", encoding="utf-8")
         return self
@@ -122,8 +125,8 @@ def json_messages(path: Path) -> Iterator[Recorded]:
             message = as_message(item)
             if message is None:
                 raise TableError(
-                    f"{path}:{number}: neither a recorded message nor an uplink of a network server.",
-                    remedy="See docs/testers.md for what replay reads.",
+                    f"{path}:{number}: neither a recorded message nor a network server's.",
+                    remedy="docs/testers.md says what is read.",
                 )
             yield message
 
@@ -136,8 +139,7 @@ def moment_ms(text: str) -> int:
         digits = len(tail) - len(tail.lstrip("0123456789"))
         text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
     moment = datetime.fromisoformat(text)
-    whole = round(moment.timestamp() * 1000)
-    return whole
+    return round(moment.timestamp() * 1000)
 
 
 def as_message(item: object) -> Recorded | None:
@@ -246,18 +248,16 @@ def table_messages(path: Path) -> Iterator[Recorded]:
         )
 
 
-def times_ms(column: pa.ChunkedArray) -> list[int]:
+def times_ms(column: ArrowColumn) -> list[int]:
     """A time column as milliseconds."""
     if pa.types.is_timestamp(column.type):
-        cast_column: pa.ChunkedArray = pc.cast(
-            column, pa.timestamp("ms", tz=column.type.tz), safe=False
-        )
-        return cast("list[int]", pc.cast(cast_column, pa.int64()).to_pylist())
+        whole = pc.cast(column, pa.timestamp("ms", tz=column.type.tz), safe=False)
+        return cast("list[int]", pc.cast(whole, pa.int64()).to_pylist())
     return [moment_ms(str(text)) for text in column.to_pylist()]
 
 
-def frame_messages(table: pa.Table) -> Iterator[Recorded]:
-    """LoRaWAN frames of ELSYS devices, wrapped in the envelope a network server would have put on."""
+def frame_messages(table: ArrowTable) -> Iterator[Recorded]:
+    """LoRaWAN frames of ELSYS devices, in the envelope a network server would have put on."""
     times = times_ms(table["utc_time"])
     rows = zip(
         table["deveui"].to_pylist(), table["fcnt"].to_pylist(), table["fport"].to_pylist(),
@@ -271,7 +271,7 @@ def frame_messages(table: pa.Table) -> Iterator[Recorded]:
         yield Recorded(*chirpstack_v4(uplink), time_ms)
 
 
-def event_messages(table: pa.Table) -> Iterator[Recorded]:
+def event_messages(table: ArrowTable) -> Iterator[Recorded]:
     """Fault reports of the interchange format."""
     times = times_ms(table["time"])
     names = set(table.column_names)
@@ -287,7 +287,7 @@ def event_messages(table: pa.Table) -> Iterator[Recorded]:
         yield Recorded(topic(REPLAY_GROUP, device, "events"), payload, got)
 
 
-def reading_messages(table: pa.Table) -> Iterator[Recorded]:
+def reading_messages(table: ArrowTable) -> Iterator[Recorded]:
     """Readings of the interchange format: up to an hour of a device in one message."""
     names = [name for name in table.column_names if name not in KNOWN_COLUMNS]
     device = np.asarray(pc.cast(table["device_id"], pa.string()).to_pylist(), dtype=object)
@@ -305,7 +305,7 @@ def reading_messages(table: pa.Table) -> Iterator[Recorded]:
     # A clock that was never set stands decades away: a message of its own.
     edge[1:-1] |= np.abs(np.diff(t)) > 20 * 86_400_000
     cuts = np.flatnonzero(edge)
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in pairwise(cuts.tolist()):
         rows = order[start:stop]
         values = {
             name: [None if np.isnan(v) else v for v in column[rows].tolist()]
@@ -321,7 +321,7 @@ def reading_messages(table: pa.Table) -> Iterator[Recorded]:
 def shifted(message: Recorded, by_ms: int) -> Recorded:
     """The same message with every time in it moved.
 
-    Native messages: `t`, `t0`. Network servers' messages: `time`, `received_at`, wherever they stand.
+    Native: `t`, `t0`. Network servers': `time`, `received_at`, wherever they stand.
     Bytes that are not JSON stay as they are.
     """
     if not by_ms:

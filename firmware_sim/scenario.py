@@ -1,4 +1,4 @@
-"""Scenario files: what city is simulated, for how long, with which faults; checked with line numbers.
+"""Scenario files: which city, for how long, with which faults; checked with line numbers.
 
 `docs/scenarios.md` is the reference of every key.
 """
@@ -76,7 +76,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of every table of a scenario: unknown keys are an error."""
 
 
-class Run(Table):
+class Run(Table, frozen=True):
     """`[scenario]`: name, seed, when and how long."""
 
     name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")] = "city"
@@ -85,7 +85,7 @@ class Run(Table):
     days: Annotated[int, Meta(ge=1, le=3660)] = 60
 
 
-class City(Table):
+class City(Table, frozen=True):
     """`[city]`: how much stands in the street, and where."""
 
     luminaires: Count = 1000
@@ -100,8 +100,8 @@ class City(Table):
     timezone: str = "Europe/Stockholm"
 
 
-class Devices(Table):
-    """`[devices]`: what the devices can do and how they are set up; shares are of feeders or luminaires."""
+class Devices(Table, frozen=True):
+    """`[devices]`: what the devices can do; shares are of feeders or of luminaires."""
 
     interval_s: tuple[Annotated[int, Meta(ge=60, le=3600)], ...] = (600,)
     coverage: Share = 1.0
@@ -126,7 +126,7 @@ class Devices(Table):
     gain_wander: Share = 0.015
 
 
-class Weather(Table):
+class Weather(Table, frozen=True):
     """`[weather]`: how rough the sky is."""
 
     cloudiness: Share = 0.6
@@ -137,7 +137,7 @@ class Weather(Table):
     leaf_loss: Share = 0.12
 
 
-class Nuisances(Table):
+class Nuisances(Table, frozen=True):
     """`[nuisances]`: what looks like a fault and is none."""
 
     loss: Share = 0.01
@@ -162,7 +162,7 @@ class Nuisances(Table):
     sun_gaps: Share = 0.3
 
 
-class FaultRates(Table):
+class FaultRates(Table, frozen=True):
     """`[faults]`: share of luminaires (feeders, cabinets, gateways) struck within the run."""
 
     lamp_failure: Share = 0.0
@@ -186,7 +186,7 @@ class FaultRates(Table):
     repair_logged: Share = 0.8
 
 
-class Footfall(Table):
+class Footfall(Table, frozen=True):
     """`[footfall]`: how people walk past the counters."""
 
     interval_s: Annotated[int, Meta(ge=60, le=3600)] = 600
@@ -199,7 +199,7 @@ class Footfall(Table):
     one_direction: Share = 0.0
 
 
-class PlacedFault(Table):
+class PlacedFault(Table, frozen=True):
     """`[[fault]]`: one fault at a place of its own.
 
     `feeder` counts the street feeders that no placed cabinet or gateway fault touches, `lamp` the
@@ -216,7 +216,7 @@ class PlacedFault(Table):
     severity: float | None = None
 
 
-class Scenario(Table):
+class Scenario(Table, frozen=True):
     """A whole scenario file."""
 
     scenario: Run = Run()

@@ -1,6 +1,7 @@
 """How measured values reach us: lost, late, twice, out of order, with a wrong clock."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ __all__ = ["EventRow", "Rows", "fault_reports", "transmit"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Number = TypeVar("Number", np.int32, np.int64, np.float64)
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 LOST_HOURS, OUTAGE_HOURS, LATE_HOURS, UNSET_HOURS = (1.0, 9.0), (1.0, 18.0), (3.0, 30.0), (1.0, 6.0)
 REPORTED = {
@@ -58,14 +60,24 @@ class Rows:
 
     def taken(self, chosen: Ints | Bools) -> "Rows":
         """Some of the rows."""
-        return Rows(*(column[chosen] for column in self.columns()))
+        return Rows(
+            self.device[chosen], self.time_ms[chosen], self.true_ms[chosen],
+            self.received_ms[chosen], self.lux[chosen], self.power_w[chosen], self.status[chosen],
+            self.dimming_pct[chosen],
+        )  # fmt: skip
 
-    def columns(self) -> list[NDArray[np.generic]]:
-        """All columns, in the order of the attributes."""
-        return [
-            self.device, self.time_ms, self.true_ms, self.received_ms, self.lux, self.power_w,
-            self.status, self.dimming_pct,
-        ]  # fmt: skip
+    def joined(self, other: "Rows") -> "Rows":
+        """These rows and then the other ones."""
+
+        def both(a: NDArray[Number], b: NDArray[Number]) -> NDArray[Number]:
+            return np.concatenate([a, b])
+
+        return Rows(
+            both(self.device, other.device), both(self.time_ms, other.time_ms),
+            both(self.true_ms, other.true_ms), both(self.received_ms, other.received_ms),
+            both(self.lux, other.lux), both(self.power_w, other.power_w),
+            both(self.status, other.status), both(self.dimming_pct, other.dimming_pct),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -195,9 +207,7 @@ def twice(rows: Rows, u: Floats, share: float) -> Rows:
         return rows
     copies = rows.taken(again)
     copies.received_ms = copies.received_ms + 5_000 + (u[again] / share * 600_000).astype(np.int64)
-    return Rows(
-        *(np.concatenate([a, b]) for a, b in zip(rows.columns(), copies.columns(), strict=True))  # type: ignore[arg-type] # columns() gives them in the order of the attributes
-    )
+    return rows.joined(copies)
 
 
 def in_order(rows: Rows) -> Rows:

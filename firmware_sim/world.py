@@ -1,8 +1,9 @@
-"""A simulated city that can be asked for any day, past or to come, and into which faults are set."""
+"""A simulated city that can be asked for any day, past or to come, and given faults."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,7 @@ class City:
         return touched
 
     def repair(self, target: str, now_ms: int) -> list[Feeder]:
-        """End every fault of a device, feeder, segment or gateway; returns the feeders it touches."""
+        """End every fault of a device, feeder, segment or gateway; returns its feeders."""
         touched: list[Feeder] = []
         for feeder in self.plan.feeders:
             for fault in self.faults_of(feeder):
@@ -305,16 +306,16 @@ def groups(
     order = np.lexsort((block, device))
     d, b = device[order], block[order]
     edges = np.flatnonzero(np.r_[True, (d[1:] != d[:-1]) | (b[1:] != b[:-1]), True])
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges.tolist()):
         yield int(d[start]), order[start:stop]
 
 
 def plain(values: NDArray[np.float64]) -> list[float | int | None]:
     """Numbers for JSON: NaN becomes null."""
-    finite = np.isfinite(values)
-    if finite.all():
-        return values.tolist()
-    return [v if ok else None for v, ok in zip(values.tolist(), finite.tolist(), strict=True)]
+    numbers: list[float | int | None] = [*values.tolist()]
+    for k in np.flatnonzero(np.isnan(values)):
+        numbers[k] = None
+    return numbers
 
 
 def feeder_batches(

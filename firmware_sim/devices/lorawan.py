@@ -107,10 +107,9 @@ class LuminaireController:
             nas_ul20xx.single(0), lamp_failure=lamp_failure and level > 0, lamp_on=lit,
             level_pct=round(level * 100),
         )  # fmt: skip
+        status = nas_ul20xx.encode_status(time_ms // 1000, (driver,))
         sent = [
-            self.radio.uplink(
-                nas_ul20xx.STATUS_PORT, nas_ul20xx.encode_status(time_ms // 1000, (driver,)), time_ms
-            ),
+            self.radio.uplink(nas_ul20xx.STATUS_PORT, status, time_ms),
             self.radio.uplink(
                 nas_ul20xx.USAGE_PORT,
                 nas_ul20xx.encode_usage(

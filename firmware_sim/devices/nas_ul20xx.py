@@ -88,7 +88,7 @@ def encode_usage(
     power_factor: float,
     lamp_on_s: int,
 ) -> bytes:
-    """The usage packet (port 26) of one driver: energy, power, power factor, volts, hours of light."""
+    """The usage packet (port 26) of one driver: energy, power, volts, hours of light."""
     present = 0x01 | 0x02 | 0x10 | 0x20 | 0x80
     return struct.pack(
         "<BBBIHBBI", 0x00, address, present, energy_wh, round(power_w), round(power_factor * 100),

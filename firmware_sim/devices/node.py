@@ -1,6 +1,4 @@
-"""A device as the network sees it: it numbers its rows, keeps them, and sends again what was not
-acknowledged.
-"""
+"""A device as the network sees it: it numbers its rows, keeps them, and sends them again."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
