@@ -336,7 +336,7 @@ class Journal:
 
     def room(self) -> bool:
         """Whether a commit would be taken now."""
-        return not self._why_full(0)
+        return not self._why_full(8 * PAGE_SIZE)
 
     def _why_full(self, more_bytes: int) -> str:
         if self._used_bytes + more_bytes > self.quota_bytes:
@@ -372,7 +372,7 @@ class Journal:
         return self.call(Journal._commit, batch)
 
     def _commit(self, batch: Batch) -> int:
-        if why := self._why_full(batch.nbytes):
+        if why := self._why_full(batch.nbytes + 2 * PAGE_SIZE):
             raise JournalFullError(why)
         logged = self._logged
         try:

@@ -7,7 +7,6 @@ from typing import Self
 
 import mqtt5
 
-
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
