@@ -153,7 +153,8 @@ def daylight(
     weight_row = weight[peers]
     am, n_am = clipped_mean(seen, weight_row, sun & morning)
     pm, n_pm = clipped_mean(seen, weight_row, sun & ~morning)
-    surplus, information = surplus_light(lux, sky[peers], share, own_lx, max_lx)
+    gained = gain_in_full_sun(seen, sky[peers], share, own_lx)
+    surplus, information = surplus_light(lux, sky[peers], share + gained, own_lx, max_lx)
     return Daylight(am, pm, n_am, n_pm, surplus, information), share
 
 
@@ -173,6 +174,19 @@ def clipped_mean(seen: Floats, weight: Floats, use: Bools) -> tuple[Floats, Ints
     mean = np.where(valid, near * w, np.float32(0)).sum(axis=1) / np.maximum(total, 1e-6)
     mean = np.where((n >= LEAST_SLOTS) & (total > 0), mean, np.float32(np.nan))
     return mean.astype(np.float32), n.astype(np.int32)
+
+
+def gain_in_full_sun(seen: Floats, sky: Floats, share: Floats, own_lx: Floats) -> Floats:
+    """Today's change of the sky's share (leaves, dirt), where the sky drowns the own lamp.
+
+    Taken at six times the own lamp and more, so that a lamp that burns can hardly hide in it; 0 where
+    fewer than four such slots were seen.
+    """
+    bright = share[:, None] + sky > np.log(6 * np.maximum(own_lx, 1))[:, None]
+    part = np.where(bright, seen - share[:, None], np.float32(np.nan))
+    (middle,) = row_quantiles(part, 0.5)
+    enough = np.count_nonzero(np.isfinite(part), axis=1) >= LEAST_SLOTS
+    return np.where(enough, middle, np.float32(0))
 
 
 def surplus_light(

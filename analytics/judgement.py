@@ -13,6 +13,7 @@ from analytics.cause import (
     gateways_down,
     incident_key,
 )
+from analytics.daylight import group_medians
 from analytics.cycling import judge_cycling
 from analytics.day_burning import judge_day_burning
 from analytics.depreciation import (
@@ -34,7 +35,7 @@ from analytics.outage import Darkness, judge_darkness
 from analytics.rules import Rules
 from analytics.sensor_faults import Verdict, judge_stuck, whose_fault
 from analytics.silence import silent_devices, silent_tonight
-from analytics.street import Street
+from analytics.street import Street, padded_groups
 from analytics.switching import judge_switching, one_clock
 
 __all__ = ["Circumstances", "judge_night"]
@@ -329,15 +330,29 @@ class Judge:
             flag[section.rows] = True
         # A member of an open section that is still dead stays in it.
         was = memory.raised[:, KIND_AT[K.SUPPLY_LOSS]]
-        flag |= was & dead
+        flag |= was & dead & ~self.left_over(was, dead)
         known = self.darkness.known | silent
-        clear = self.darkness.lit & ~dead
+        clear = (self.darkness.lit & ~dead) | (was & ~flag & dead)
         evidence = {"dark_readings": self.night.n_dark.astype(np.float32)}
         for row in np.flatnonzero(flag):
             self.fold_into_section(int(row), found)
         self.settle(
             K.SUPPLY_LOSS, flag, known, clear, onset, sections=found, evidence=evidence
         )
+
+    def left_over(self, was: Bools, dead: Bools) -> Bools:
+        """Members still dead though most of their section has come back: they have their own fault."""
+        back: dict[str, list[int]] = {}
+        for row in np.flatnonzero(was):
+            episode = self.memory.open.get((int(row), KIND_AT[K.SUPPLY_LOSS]))
+            if episode is not None:
+                back.setdefault(episode.incident, []).append(int(row))
+        out = np.zeros(self.street.n, dtype=bool)
+        for members in back.values():
+            rows = np.array(members)
+            if dead[rows].sum() <= 2 and len(rows) >= 3:
+                out[rows[dead[rows]]] = True
+        return out
 
     def fell_silent(self) -> Bools:
         """Devices that spoke in this window and then stopped for at least an hour."""
@@ -356,7 +371,8 @@ class Judge:
         others = np.setdiff1d(members[members >= 0], rows)
         others = others[self.memory.last_seen_ms[others] > 0]
         if not len(others):
-            return bool((self.end_ms - self.memory.last_seen_ms[rows]).max() < 7 * HOUR_MS)
+            # Nobody else could tell: without a last gasp the gateway is as likely, and costs less.
+            return not bool((self.night.last_gasp[rows] > 0).any())
         gone = self.end_ms - self.memory.last_seen_ms[others] > HOUR_MS
         return bool(gone.mean() > 0.5)
 
@@ -376,7 +392,7 @@ class Judge:
     def gateways(self) -> None:
         """Gateways behind which nearly everybody fell silent."""
         memory = self.memory
-        silent = (memory.last_seen_ms > 0) & (self.end_ms - memory.last_seen_ms >= 20 * HOUR_MS)
+        silent = (memory.last_seen_ms > 0) & (self.end_ms - memory.last_seen_ms >= self.rules.gateway_silent_h * HOUR_MS - 600_000)
         silent &= ~self.is_open(K.SUPPLY_LOSS)
         if self.deaf:
             silent[:] = False
@@ -602,7 +618,8 @@ def settle_reference(memory: Memory, street: Street) -> None:
     """
     open_rows = ~memory.frozen
     seen = first_nights(memory.ref_lux, least=3)
-    nominal = street.nominal_lx
+    # The registry's nominal values may all be off by the same factor; what peers read corrects them.
+    nominal = street.nominal_lx * np.exp(peers_over_nominal(seen, street))
     with np.errstate(invalid="ignore"):
         own = np.where(np.isfinite(seen) & ~(seen < 0.5 * nominal), seen, nominal)
     own = np.where(np.isfinite(own), own, seen)
@@ -611,3 +628,11 @@ def settle_reference(memory: Memory, street: Street) -> None:
     memory.own_dim_lx = np.where(open_rows, dim, memory.own_dim_lx).astype(np.float32)
     learned = np.isfinite(memory.ref_lux).all(axis=1) | np.isfinite(memory.ref_dim).all(axis=1)
     memory.frozen = memory.frozen | learned
+
+
+def peers_over_nominal(seen: Floats, street: Street) -> Floats:
+    """Log of what a luminaire's peers read over their nominal levels; 0 with fewer than four of them."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.log(seen / street.nominal_lx)
+    middle, n = group_medians(ratio[:, None], padded_groups(street.peers))
+    return np.where(n >= 4, middle, 0)[:, 0][street.peers].astype(np.float32)

@@ -49,7 +49,10 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     """Levels of one night against what was learned before it; NaN where nothing was seen."""
     floor = np.maximum(street.resolution_lx, FLOOR_LX)
     full = log_ratio(night.lux_full, memory.own_lx, floor, night.n_full >= LEAST_FULL)
-    dim = log_ratio(night.lux_dim, memory.own_dim_lx, floor, night.n_dim >= LEAST_FULL)
+    own_dim = np.where(
+        np.isfinite(memory.own_dim_lx), memory.own_dim_lx, night.dim_level * memory.own_lx
+    )
+    dim = log_ratio(night.lux_dim, own_dim, floor, night.n_dim >= LEAST_FULL)
     raw = np.where(np.isfinite(full), full, dim)
     own = raw - common_mode(raw, memory.raised.any(axis=1), street)
     am = night.response_am - first_nights(memory.ref_am)

@@ -88,6 +88,8 @@ class Night:
         Elevation of the sun when first and last seen lit.
     lux_full, lux_dim : float32
         Median at full and at reduced light [lx].
+    dim_level : float32
+        Share of full light that the programme asks for where light is reduced; NaN with motion.
     lux_high : float32
         0.8 quantile at full light [lx]: the night's own lit level.
     own_lx : float32
@@ -135,6 +137,7 @@ class Night:
     last_deg: Floats
     lux_full: Floats
     lux_dim: Floats
+    dim_level: Floats
     lux_high: Floats
     own_lx: Floats
     response_am: Floats
@@ -166,7 +169,7 @@ class Night:
 
 NIGHT_FEATURES = tuple(f.name for f in fields(Night))
 FLOAT_FEATURES = frozenset(
-    "tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
+    "dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
     "information share power_night power_dark power_day equal_value".split()
 )
 TIME_FEATURES = frozenset(name for name in NIGHT_FEATURES if name.endswith("_ms"))
@@ -355,7 +358,11 @@ def burn(
         at_dim = np.where(dimmed[g], x, np.float32(np.nan))
         out.n_dim[rows] = count(np.isfinite(at_dim))
         middle, high = row_quantiles(at_dim, 0.5, 0.9)
-        out.lux_dim[rows] = np.where(motion[g].any(axis=1), high, middle)
+        by_motion = motion.any(axis=1)
+        out.lux_dim[rows] = np.where(by_motion[g], high, middle)
+        at_level = np.where(dimmed, level, np.float32(np.nan))
+        (usual,) = row_quantiles(at_level.astype(np.float32), 0.5)
+        out.dim_level[rows] = np.where(by_motion, np.float32(np.nan), usual)[g]
 
 
 def switching_elevations(

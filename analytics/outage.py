@@ -51,14 +51,18 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         level = np.exp(levels.own)
         raw = np.exp(levels.raw)
         weak = np.isnan(levels.own)
+        # A sensor that was turned sees another sky the next morning; a lamp that failed does not change it.
+        turned = np.abs(levels.response) > 0.25
         sensor_side = (levels.response < -0.20) & (levels.response < 0.45 * levels.raw)
         enough = (n_known >= 6) & np.isfinite(memory.own_lx)
         # With the reference still open or no full slots, the dark count itself is the level.
         mostly = (share > rules.dark_share) & ((level < rules.dark_level) | weak)
+        # While the reference is only the registry's word, half of it is no darkness yet.
+        mostly &= memory.frozen | (level < 0.25) | (weak & (memory.heard_nights > 3) & (share > 0.95))
         ended = (night.tail_h >= rules.tail_h) & (night.trail >= 6) & (night.rises <= 2)
         by_watts = night.power_dark > 0.75
         has_watts = np.isfinite(night.power_dark)
-        out = enough & ~sensor_side & (mostly | ended)
+        out = enough & ~sensor_side & ~turned & (mostly | ended)
         out &= ~has_watts | (night.power_dark > 0.3) | (ended & (night.power_dark > 0.1))
         out |= by_watts
         dead = enough & ~sensor_side & (((share > 0.75) & (~(raw >= 0.55))) | ended)

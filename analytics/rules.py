@@ -33,7 +33,10 @@ class Rules:
     weather_share : float
         Share of luminaires newly low in one night that is weather.
     silent_h : float
-        Silence of one device that is a communication failure [h].
+        Silence of one device that is a communication failure [h]: a day, and the time a device may
+        need to hand over what it kept.
+    gateway_silent_h : float
+        Silence of everything behind a gateway that is the gateway's failure [h].
     equal_readings : int
         Equal readings in a row that are a stuck sensor.
     section : int
@@ -56,7 +59,8 @@ class Rules:
     surplus_high: float = 1.15
     power_by_day: float = 0.25
     weather_share: float = 0.04
-    silent_h: float = 24.0
+    silent_h: float = 30.0
+    gateway_silent_h: float = 24.0
     equal_readings: int = 60
     section: int = 4
     row: int = 5
