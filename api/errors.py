@@ -60,9 +60,8 @@ class StaleVersionError(ConflictError):
         The version the request was based on, and the one that stands.
     """
 
-    def __init__(self, order_id: int, *, seen: int, now: int) -> None:
-        super().__init__(
-            f"work order {order_id} is at version {now}, not {seen}.", remedy="Read it again."
-        )
+    def __init__(self, what: int | str, *, seen: int, now: int) -> None:
+        name = what if isinstance(what, str) else f"work order {what}"
+        super().__init__(f"{name} is at version {now}, not {seen}.", remedy="Read it again.")
         self.seen = seen
         self.now = now

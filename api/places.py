@@ -7,7 +7,7 @@ import numpy as np
 from api.errors import BadInputError
 from api.tables import Table
 
-__all__ = ["near_sites", "site_positions"]
+__all__ = ["distance_m", "near_sites", "site_positions"]
 
 EARTH_M = 6_371_000.0
 NAME_COLUMNS = ("site", "sensor", "station", "station_id", "sensor_id", "name", "plats", "place")

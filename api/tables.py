@@ -25,6 +25,7 @@ from api.local_time import LocalTime
 __all__ = [
     "Table",
     "Times",
+    "csv_table",
     "csv_text",
     "json_lines",
     "read_table",
@@ -376,8 +377,12 @@ def read_json_lines(path: Path) -> Table:
 
 def read_csv(path: Path) -> Table:
     """A CSV file: UTF-8 (with or without mark), UTF-16 or cp1252; comma, semicolon, tab or bar."""
-    text = decoded(path.read_bytes(), path.name)
-    lines = text.splitlines()
+    return csv_table(path.read_bytes(), name=path.name)
+
+
+def csv_table(raw: bytes, *, name: str) -> Table:
+    """The bytes of a CSV file as a table; see `read_csv`."""
+    lines = decoded(raw, name).splitlines()
     skip = 0
     delimiter = None
     if lines and lines[0].lower().startswith("sep=") and len(lines[0]) >= 5:
@@ -390,9 +395,9 @@ def read_csv(path: Path) -> Table:
     try:
         rows = [row for row in csv.reader(io.StringIO(body), delimiter=delimiter) if row]
     except csv.Error as error:
-        raise BadInputError(f"{path.name} cannot be read as CSV: {error}.") from error
+        raise BadInputError(f"{name} cannot be read as CSV: {error}.") from error
     header = [cell.strip() for cell in rows[0]] if rows else []
-    return from_rows(path.name, header, rows[1:], first_line=skip + 2)
+    return from_rows(name, header, rows[1:], first_line=skip + 2)
 
 
 def decoded(raw: bytes, name: str) -> str:
