@@ -42,21 +42,27 @@ def decode(topic: str, payload: bytes, registry: Registry) -> Decoded:
         raise MalformedPayloadError(
             f"{len(payload)} bytes are more than {MAX_BYTES}", reason=Reason.TOO_LARGE
         )
+    looked = False
     try:
         place = route(topic)
         if place.format is Format.JSON_V1:
             _check_native(place, registry)
             return json_v1.decode(place, payload)
+        # An envelope has room for anything; a native message has none, unless it is malformed.
+        looked = True
+        refuse_personal_bytes(payload)
         return _network_server(place, payload, registry)
+    except RefusedContentError:
+        raise
     except MalformedPayloadError:
         # Quarantine keeps the bytes whole: what must not be kept is refused before.
-        refuse_personal_bytes(payload)
-        raise
-    except RefusedContentError:
+        if not looked:
+            refuse_personal_bytes(payload)
         raise
     except Exception as error:
         # The last line of defence: a bug in one decoder costs one message, never the collector.
-        refuse_personal_bytes(payload)
+        if not looked:
+            refuse_personal_bytes(payload)
         raise MalformedPayloadError(
             f"the decoder failed: {type(error).__name__}: {error}", reason=Reason.DECODER_ERROR
         ) from error

@@ -4,7 +4,6 @@ from typing import Final
 
 from ingest.devices import Registry
 from ingest.errors import MalformedPayloadError, Reason
-from ingest.personal import refuse_personal
 from ingest.reading import Decoded, Event, Quantity, Series
 from ingest.topics import Route
 from ingest.wire.text import clean_text
@@ -27,11 +26,8 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
     ------
     MalformedPayloadError
         With the reason; `encrypted` for a payload that only the application can decrypt.
-    RefusedContentError
-        If it holds an identifier of a person.
     """
     envelope = parse_envelope(payload)
-    refuse_personal(envelope.fields)
     kind = route.kind
     wrapped = envelope.fields.get("payload")
     if isinstance(wrapped, dict) and "type" in envelope.fields:

@@ -2,7 +2,6 @@
 
 from ingest.devices import Registry
 from ingest.errors import MalformedPayloadError, Reason
-from ingest.personal import refuse_personal
 from ingest.reading import Decoded
 from ingest.topics import Route
 from ingest.wire.uplink import Uplink, decode_uplink, parse_envelope
@@ -17,15 +16,14 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
     ------
     MalformedPayloadError
         With the reason.
-    RefusedContentError
-        If it holds an identifier of a person.
     """
     envelope = parse_envelope(payload)
-    refuse_personal(envelope.fields)
     dev_eui = envelope.eui("dev_eui")
+    if not dev_eui:
+        raise MalformedPayloadError("the envelope names no DevEUI", reason=Reason.IDENTITY)
     if dev_eui != route.device:
         raise MalformedPayloadError(
-            f"the topic names device {route.device}, the envelope {dev_eui or 'none'}",
+            f"the topic names device {route.device}, the envelope {dev_eui}",
             reason=Reason.IDENTITY_MISMATCH,
             device_id=route.device,
         )

@@ -2,7 +2,6 @@
 
 from ingest.devices import Registry
 from ingest.errors import MalformedPayloadError, Reason
-from ingest.personal import refuse_personal
 from ingest.reading import Decoded
 from ingest.topics import Route
 from ingest.wire.uplink import Uplink, decode_uplink, find_device, parse_envelope
@@ -17,11 +16,8 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
     ------
     MalformedPayloadError
         With the reason; `encrypted` for a payload that only the application can decrypt.
-    RefusedContentError
-        If it holds an identifier of a person.
     """
     envelope = parse_envelope(payload)
-    refuse_personal(envelope.fields)
     ids = envelope.inner("end_device_ids")
     device = ids.text("device_id")
     dev_eui = ids.eui("dev_eui")
