@@ -109,7 +109,9 @@ def create_app(services: Services) -> FastAPI:
     app.mount("/static", _Files(directory=STATIC), name="static")
     app.openapi = document_of(app)  # type: ignore[method-assign]  # as FastAPI's guide has it
     tiles = urlsplit(services.settings.http.tiles_url)
-    csp = content_security_policy(tiles_origin=f"{tiles.scheme}://{tiles.netloc}" if tiles.netloc else "")
+    csp = content_security_policy(
+        tiles_origin=f"{tiles.scheme}://{tiles.netloc}" if tiles.netloc else ""
+    )
     # The last added is the outermost.
     app.add_middleware(_Measured, metrics=app.state.metrics)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
@@ -151,4 +153,3 @@ def document_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
         return app.openapi_schema
 
     return made
-

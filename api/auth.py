@@ -102,7 +102,7 @@ PUBLIC = Principal("public", "", frozenset({Role.PUBLIC}), frozenset())
 
 
 def areas_of(roles: Iterable[str], areas: Iterable[str]) -> frozenset[str] | None:
-    """Which areas somebody with these roles sees: city staff all, a crew its own (none named: all)."""
+    """Which areas somebody with these roles sees: staff all, a crew its own (none named: all)."""
     return None if CITY.intersection(roles) else frozenset(areas) or None
 
 
@@ -141,8 +141,7 @@ class Access:
 
 def access_of(request: Request) -> Access:
     """The door of the app that answers."""
-    found = request.app.state.access
-    assert isinstance(found, Access)
+    found: Access = request.app.state.access
     return found
 
 

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -135,8 +135,8 @@ def _safe(value: Any) -> Any:
     return value if isinstance(value, str | int) else str(value)
 
 
-def _of_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _of_http(request: Request, raised: Exception) -> Response:
+    error = cast("HTTPException", raised)
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request.app, request.scope))
@@ -150,8 +150,8 @@ def _of_http(request: Request, error: Exception) -> Response:
     return _answer(request, error.status_code, title, headers=headers, **more)
 
 
-def _of_validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+def _of_validation(request: Request, raised: Exception) -> Response:
+    error = cast("RequestValidationError", raised)
     errors = [
         {"loc": [_safe(part) for part in one["loc"]], "msg": str(one["msg"])}
         for one in error.errors()
@@ -160,8 +160,8 @@ def _of_validation(request: Request, error: Exception) -> Response:
     return _answer(request, 422, TITLES[422], errors=errors)
 
 
-def _of_ours(request: Request, error: Exception) -> Response:
-    assert isinstance(error, LjusvaktError)
+def _of_ours(request: Request, raised: Exception) -> Response:
+    error = cast("LjusvaktError", raised)
     status = 422
     if isinstance(error, NotFoundError):
         status = 404
@@ -185,8 +185,8 @@ def _of_database(request: Request, error: Exception) -> Response:
     return _answer(request, status, TITLES[status], headers={"Retry-After": "5"})
 
 
-def _of_system(request: Request, error: Exception) -> Response:
-    assert isinstance(error, OSError)
+def _of_system(request: Request, raised: Exception) -> Response:
+    error = cast("OSError", raised)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return _answer(request, 507, TITLES[507])
     return _answer(request, 503, TITLES[503], headers={"Retry-After": "5"})

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -59,8 +59,9 @@ class Services:
         Work order id and language to an SVG that shows in five seconds why we believe so; None
         where nothing is known to draw.
     send : callable or None
-        Hands one message (topic, bytes) to the collector, for what comes by HTTP (TALQ); returns
-        once it is durable. None where no collector runs in this process.
+        Hands one message (topic, bytes) to the collector, for what comes by HTTP (TALQ); awaited
+        on the server's own loop, it returns once the message is durable. None where no collector
+        runs in this process.
     demo_token : str
         Opens every role on loopback while the demo runs; empty otherwise.
     secret : bytes
@@ -74,7 +75,7 @@ class Services:
     counters: Callable[[], Mapping[str, object]] = dict
     health: Callable[[], Mapping[str, Health]] = dict
     picture: Callable[[int, str], str | None] | None = None
-    send: Callable[[str, bytes], None] | None = None
+    send: Callable[[str, bytes], Awaitable[None]] | None = None
     demo_token: str = ""
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     # Requests a minute for one principal on one route; sign-ins are limited far lower.
@@ -102,8 +103,7 @@ class Services:
 
 def services_of(request: Request) -> Services:
     """The services of the app that answers."""
-    found = request.app.state.services
-    assert isinstance(found, Services)
+    found: Services = request.app.state.services
     return found
 
 

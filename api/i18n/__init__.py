@@ -1,4 +1,4 @@
-"""Swedish and English: catalogues of gettext, and times and numbers as each language writes them."""
+"""Swedish and English: catalogues, and times and numbers as each language writes them."""
 
 import gettext
 from dataclasses import dataclass
@@ -32,9 +32,7 @@ _MONTHS = {
 @cache
 def catalogue(language: str) -> gettext.GNUTranslations:
     """The texts of one language."""
-    found = gettext.translation(DOMAIN, LOCALE, languages=[language])
-    assert isinstance(found, gettext.GNUTranslations)
-    return found
+    return gettext.translation(DOMAIN, LOCALE, languages=[language])
 
 
 def choose_language(*wishes: str | None, accept: str = "") -> str:

@@ -14,7 +14,14 @@ _API = (
     "findings",
     "incidents",
     "work_orders",
+    "planned_work",
+    "access",
+    "alerts",
     "events",
+    "open311",
+    "talq",
+    "footfall",
+    "interventions",
 )
 _PAGES = ("sign_in", "pages", "places", "documents")
 

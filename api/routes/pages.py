@@ -55,9 +55,7 @@ def views_of(services: Services, orders: tuple[WorkOrder, ...], words: Words) ->
         services.ledger.database, [o.incident_id for o in orders if o.incident_id is not None]
     )
     now_ms = services.clock.now_ms()
-    return [
-        order_view(o, words, now_ms, confidence=known.get(o.incident_id or 0)) for o in orders
-    ]
+    return [order_view(o, words, now_ms, confidence=known.get(o.incident_id or 0)) for o in orders]
 
 
 @router.get("/")
@@ -241,7 +239,18 @@ def luminaires(
 
 # -- one order ---------------------------------------------------------------------------------
 
-OFFERED = ("assign", "start", "resume", "done", "wait", "verify", "reject", "reopen", "note", "release")
+OFFERED = (
+    "assign",
+    "start",
+    "resume",
+    "done",
+    "wait",
+    "verify",
+    "reject",
+    "reopen",
+    "note",
+    "release",
+)
 SIMPLE = frozenset({"assign", "start", "resume", "release"})
 
 
@@ -275,9 +284,7 @@ def offered(detail: WorkOrderDetail, principal: Principal, words: Words) -> list
 
 
 @router.get("/orders/{order_id}")
-def order(
-    request: Request, order_id: int, services: ServiceDep, principal: Staff
-) -> Response:
+def order(request: Request, order_id: int, services: ServiceDep, principal: Staff) -> Response:
     """One order: what, where, why we believe so, how urgent, and what can be done."""
     return order_page(request, services, principal, order_id)
 
@@ -319,7 +326,10 @@ def order_page(
         actions=offered(detail, principal, words),
         key=new_key(),
         waiting_for=[
-            (WaitingFor.THIRD_PARTY.value, words.text("somebody else (network owner, road authority)")),
+            (
+                WaitingFor.THIRD_PARTY.value,
+                words.text("somebody else (network owner, road authority)"),
+            ),
             (WaitingFor.MATERIAL.value, words.text("material")),
         ],
         rejections=[
@@ -345,7 +355,9 @@ def members_of_page(detail: WorkOrderDetail, words: Words) -> list[dict[str, str
     return [
         {
             "name": m.luminaire_id,
-            "place": f"{m.segment} · {m.segment_order}" if m.segment_order is not None else m.segment,
+            "place": f"{m.segment} · {m.segment_order}"
+            if m.segment_order is not None
+            else m.segment,
             "state": m.state if m.state in names else "unknown",
             "state_text": names.get(m.state, names["unknown"]),
             "since": words.moment(m.start_ms),
@@ -399,7 +411,7 @@ def facts_of(detail: WorkOrderDetail, view: OrderView, words: Words) -> list[tup
 async def act(request: Request, order_id: int, services: ServiceDep, principal: Worker) -> Response:
     """Take a step by a plain form, or by the outbox that sends the same form later.
 
-    A person gets the page again, a script (`Accept: application/json`) the new version or a problem.
+    A person gets the page again, a script (`Accept: application/json`) a version or a problem.
     """
     form = await request.form()
     script = "application/json" in request.headers.get("accept", "")
@@ -410,11 +422,11 @@ async def act(request: Request, order_id: int, services: ServiceDep, principal: 
     except (ConflictError, BadInputError) as error:
         if script:
             raise
-        return await run_in_threadpool(
-            conflict_page, request, services, principal, order_id, error
-        )
+        return await run_in_threadpool(conflict_page, request, services, principal, order_id, error)
     if script:
-        return JSONResponse({"id": order_.id, "version": order_.version, "state": order_.state.value})
+        return JSONResponse(
+            {"id": order_.id, "version": order_.version, "state": order_.state.value}
+        )
     return RedirectResponse(f"/orders/{order_id}", 303)
 
 

@@ -1,6 +1,5 @@
 """Pages for planners: where people pass, when places stand empty."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -9,25 +8,24 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from api.assets import AssetKind
+from api.assets import Asset, AssetKind
 from api.auth import Needs, Principal, Role
-from api.counts import Counts, counts_from_rows
+from api.counts import Counts
 from api.errors import NotFoundError
 from api.footfall import activity_answer, heat_map, low_activity_for_site
+from api.holiday_calendar import country_of
 from api.i18n import Words
-from api.local_time import LocalTime
 from api.routes.assets import visible
 from api.routes.rendering import json_in_page, page, static, words_of
 from api.services import ServiceDep, Services
-from api.tables import Times
-from ingest.reading import Flag, Quantity
+from api.stored_counts import counters_by_site, stored_counts
 
 router = APIRouter()
 Planner = Annotated[
     Principal, Depends(Needs(Role.PLANNER, Role.OPERATOR, Role.TESTER, Role.ADMIN, page=True))
 ]
-DAY_MS = 86_400_000
-FOOTFALL = (Quantity.PEOPLE_COUNT, Quantity.PEOPLE_IN, Quantity.PEOPLE_OUT, Quantity.MOTION)
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,61 +47,31 @@ class Place:
     hours: int
 
 
-def counters_by_site(services: Services, principal: Principal) -> dict[str, list[str]]:
-    """The counters of each place this person may see."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for asset in visible(services, principal):
-        if asset.kind is AssetKind.COUNTER:
-            found[asset.site or asset.device_id].append(asset.device_id)
-    return dict(sorted(found.items()))
+def visible_counters(services: Services, principal: Principal) -> list[Asset]:
+    """The counters this person may see."""
+    return [a for a in visible(services, principal) if a.kind is AssetKind.COUNTER]
 
 
-def counts_of(
-    services: Services, sites: dict[str, list[str]], *, days: int
-) -> Counts | None:
-    """Hourly counts of the last days, ending with the last whole hour; None where there are none.
-
-    A place's count is the sum over its counters of whatever they count: passages, or in and out.
-    """
-    stop_ms = services.clock.now_ms() // 3_600_000 * 3_600_000
-    start_ms = stop_ms - days * DAY_MS
-    site_of = {device: site for site, devices in sites.items() for device in devices}
-    names: list[str] = []
-    times, values, simulated = [], [], False
-    for quantity in FOOTFALL[:3]:
-        found = services.store.columns(
-            quantity, start_ms=start_ms, stop_ms=stop_ms, devices=sorted(site_of)
-        )
-        names += [site_of[found.device_ids[d]] for d in found.device]
-        times.append(found.time_ms // 1000)
-        values.append(found.value)
-        simulated = simulated or bool(np.any(found.flags & Flag.SIMULATED))
-    seconds = np.concatenate(times)
-    if not len(seconds):
-        return None
-    # One row an hour: what came within it, of all the place's counters, is one count.
-    hour = seconds // 3600
-    order = sorted(sites)
-    site = np.array([order.index(name) for name in names], dtype=np.int64)
-    cell, inverse = np.unique(np.column_stack([site, hour]), axis=0, return_inverse=True)
-    total = np.bincount(inverse.ravel(), weights=np.concatenate(values))
-    at = cell[:, 1] * 3600
-    clock = LocalTime(services.zone, int(at.min()), int(at.max()))
-    nothing = np.zeros(len(at), dtype=np.bool_)
-    moments = Times(at, clock.to_wall(at), ~nothing, nothing, nothing, zoned=True)
-    return counts_from_rows(
-        [order[n] for n in cell[:, 0]], moments, total, zone=services.zone, step_s=3600
+def counts_of(services: Services, counters: list[Asset], *, days: int) -> Counts | None:
+    """Hourly counts of the last days up to now; None where nothing was counted."""
+    now_ms = services.clock.now_ms()
+    return stored_counts(
+        services.store,
+        counters,
+        zone=services.zone,
+        start_ms=now_ms - days * DAY_MS,
+        stop_ms=now_ms // HOUR_MS * HOUR_MS + 1,
     )
 
 
 def counted_places(services: Services, principal: Principal) -> list[Place]:
     """Every place with what was counted there in the last seven days."""
-    sites = counters_by_site(services, principal)
-    if not sites:
+    counters = visible_counters(services, principal)
+    if not counters:
         return []
-    counts = counts_of(services, sites, days=7)
+    counts = counts_of(services, counters, days=7)
     places: list[Place] = []
-    for site, devices in sites.items():
+    for site, devices in sorted(counters_by_site(counters).items()):
         seen = (
             counts.hours[:, :, counts.column(site)]
             if counts is not None and counts.hours is not None and site in counts.sites
@@ -137,17 +105,18 @@ def place(
 ) -> Response:
     """One place: when people pass, and which hours persistently stand empty."""
     words = words_of(request)
-    sites = counters_by_site(services, principal)
-    if site not in sites:
+    counters = [a for a in visible_counters(services, principal) if (a.site or a.device_id) == site]
+    if not counters:
         raise NotFoundError(f"no place {site!r}.")
-    counts = counts_of(services, {site: sites[site]}, days=7 * max(weeks, 8))
+    counts = counts_of(services, counters, days=7 * max(weeks, 32))
     heat: dict[str, Any] | None = None
     low: dict[str, Any] | None = None
     if counts is not None and counts.hours is not None:
-        low = low_activity_for_site(activity_answer(counts, weeks=8, country="SE"), site)
+        country = country_of(services.zone.key, None)
+        low = low_activity_for_site(activity_answer(counts, weeks=8, country=country), site)
         first = counts.last_day.toordinal() - 7 * weeks + 1
         begin = counts.first_day.fromordinal(max(first, counts.first_day.toordinal()))
-        heat = heat_map(counts, site, country="SE", first=begin)
+        heat = heat_map(counts, site, country=country, first=begin)
     return page(
         request,
         "place.html",
@@ -159,7 +128,8 @@ def place(
         heat=heat_rows(heat, low, words),
         scale=[colour_of(share / 6) for share in range(7)],
         low=low_lines(low, words),
-        low_none=words.text("No hour of the week is persistently below the threshold.")
+        low_head=low_head(low, words),
+        low_none=words.text("No hour of the week is below the threshold.")
         if low and low["n_fits"]
         else words.text("At least four weeks of counts are needed to say."),
         method=method_text(low, words),
@@ -173,12 +143,16 @@ def period_text(heat: dict[str, Any] | None, words: Words) -> str:
     """From when to when."""
     if heat is None:
         return words.text("Nothing has been counted yet.")
-    text = words.text("%(first)s to %(last)s") % {"first": heat["first_day"], "last": heat["last_day"]}
+    text = words.text("%(first)s to %(last)s") % {
+        "first": heat["first_day"],
+        "last": heat["last_day"],
+    }
     if heat["simulated"]:
         text += " · " + words.text("simulated counters")
     return text
 
 
+LOW = frozenset({"probable", "certain"})
 # From pale to deep: one hue, so that it also reads in grey and with any colour vision.
 PALE, DEEP = (234, 242, 242), (8, 62, 74)
 
@@ -210,20 +184,18 @@ def heat_rows(
     """The table: a row a weekday, a cell an hour, the number in every cell."""
     mean = heat["mean"] if heat else [[None] * 24 for _ in range(7)]
     most = max((v for row in mean for v in row if v is not None), default=0) or 1
-    persistent = low["persistent"] if low and len(low["persistent"]) == 168 else [False] * 168
+    low_now = low["state"] if low and len(low["state"]) == 168 else [""] * 168
     rows: list[dict[str, Any]] = []
     for day, values in enumerate(mean):
         cells = [
-            heat_cell(value, most, words, is_low=persistent[24 * day + hour])
+            heat_cell(value, most, words, is_low=low_now[24 * day + hour] in LOW)
             for hour, value in enumerate(values)
         ]
         rows.append({"day": words.weekday(day), "cells": cells})
     return rows
 
 
-def heat_cell(
-    value: float | None, most: float, words: Words, *, is_low: bool
-) -> dict[str, Any]:
+def heat_cell(value: float | None, most: float, words: Words, *, is_low: bool) -> dict[str, Any]:
     """One hour of the week."""
     if value is None:
         return {"text": "–", "style": "", "classes": "none", "title": "", "low": False}
@@ -249,6 +221,20 @@ def low_lines(low: dict[str, Any] | None, words: Words) -> list[str]:
         names = ", ".join(words.weekday(days[name]) for name in span["days"])
         lines.append(f"{names}: {span['from']:02d}–{span['to']:02d}")
     return lines
+
+
+def low_head(low: dict[str, Any] | None, words: Words) -> str:
+    """How many hours of the week, and how many of them have been so for long."""
+    if low is None:
+        return ""
+    n = sum(state in LOW for state in low["state"])
+    if not n:
+        return ""
+    text = words.plural("%(n)d hour of the week", "%(n)d hours of the week", n) % {"n": n}
+    lasting = low["persistent_cells"]
+    return f"{text}, " + words.plural(
+        "%(n)d of them persistently.", "%(n)d of them persistently.", lasting
+    ) % {"n": lasting}
 
 
 def method_text(low: dict[str, Any] | None, words: Words) -> str:

@@ -108,14 +108,17 @@ STEPS = {
 }
 # The numbers a finding rests on, where crews have a word for them.
 NUMBERS = {
-    "dark_fraction": (N_("dark for %s %% of the time it should burn"), 100, 0),
-    "expected_lx": (N_("expected %s lx"), 1, 1),
-    "observed_lx": (N_("seen %s lx"), 1, 1),
-    "ratio": (N_("%s %% of its usual light"), 100, 0),
-    "nights": (N_("on %s nights"), 1, 0),
+    "dark_share": (N_("dark for %s %% of the time it should burn"), 100, 0),
+    "level": (N_("%s %% of its usual light by night"), 100, 0),
+    "daylight": (N_("%s %% of its usual light by day"), 100, 0),
+    "loss": (N_("%s %% of its light left since it was new or cleaned"), 100, 0),
+    "dark_readings": (N_("%s dark readings before it fell silent"), 1, 0),
     "silent_h": (N_("silent for %s hours"), 1, 0),
-    "cycles": (N_("%s changes in one night"), 1, 0),
-    "members": (N_("%s luminaires together"), 1, 0),
+    "changes": (N_("%s changes in one night"), 1, 0),
+    "equal_readings": (N_("%s equal readings in a row"), 1, 0),
+    "value_lx": (N_("always %s lx"), 1, 1),
+    "by_day": (N_("%s times its usual light by day"), 1, 1),
+    "slots": (N_("%s readings too late or too early"), 1, 0),
 }
 
 
@@ -128,6 +131,7 @@ class OrderView:
     state: str
     state_text: str
     title: str
+    seen: str
     why: str
     urgency: str
     urgency_text: str
@@ -176,7 +180,7 @@ def title_of(order: WorkOrder, words: Words) -> str:
 
 
 def urgency_of(order: WorkOrder) -> str:
-    """urgent (within hours), soon (within days) or normal."""
+    """How much it hurries: urgent (within hours), soon (within days) or normal."""
     return ("urgent", "soon")[order.rank] if 0 <= order.rank < 2 else "normal"
 
 
@@ -198,6 +202,14 @@ def due_text(order: WorkOrder, words: Words, now_ms: int) -> tuple[str, bool]:
     return day % words.day(order.due_ms), False
 
 
+def why_text(order: WorkOrder, words: Words, confidence: float | None) -> str:
+    """Why we believe so, in one line: what was seen, since when, how sure."""
+    seen = words.text(WHY[order.kind]) if order.kind in WHY else order.note
+    since = words.text("Found %s") % words.moment(order.detected_ms)
+    sure = f", {words.number(confidence * 100)} %" if confidence is not None else ""
+    return f"{seen} {since}{sure}."
+
+
 def order_view(
     order: WorkOrder, words: Words, now_ms: int, *, confidence: float | None = None
 ) -> OrderView:
@@ -210,7 +222,8 @@ def order_view(
         state=order.state.value,
         state_text=state_text(order.state.value, words),
         title=title_of(order, words),
-        why=words.text(WHY[order.kind]) if order.kind in WHY else order.note,
+        seen=words.text(WHY[order.kind]) if order.kind in WHY else order.note,
+        why=why_text(order, words, confidence),
         urgency=urgency,
         urgency_text={"urgent": words.text("urgent"), "soon": words.text("soon")}.get(urgency, ""),
         place=order.site or order.area,
@@ -223,27 +236,37 @@ def order_view(
     )
 
 
+def numbers_text(evidence: Evidence, words: Words) -> str:
+    """The numbers of one finding, in words."""
+    return ", ".join(
+        words.text(pattern) % words.number(evidence.evidence[name] * factor, digits)
+        for name, (pattern, factor, digits) in NUMBERS.items()
+        if name in evidence.evidence
+    )
+
+
 def evidence_lines(evidence: tuple[Evidence, ...], words: Words) -> list[dict[str, str]]:
     """What each finding says, in numbers where crews have a word for them.
 
-    The sentence of the finding itself is English; it is marked so on a Swedish page.
+    The sentence of the finding itself is English; it is marked so on a Swedish page, and stands
+    once where several luminaires share it.
     """
+    standing = [one for one in evidence if not one.withdrawn]
     lines: list[dict[str, str]] = []
-    for one in evidence[:5]:
-        parts = [
-            words.text(pattern) % words.number(one.evidence[name] * factor, digits)
-            for name, (pattern, factor, digits) in NUMBERS.items()
-            if name in one.evidence
-        ]
-        since = words.text("since %s") % words.moment(one.start_ms)
-        text = f"{one.luminaire_id}: {', '.join([*parts, since])}"
+    for one in standing[:MOST_LINES]:
+        parts = [numbers_text(one, words), words.text("since %s") % words.moment(one.start_ms)]
+        text = f"{one.luminaire_id}: {', '.join(part for part in parts if part)}"
         lines.append({"text": text, "lang": ""})
-        if one.note:
-            lines.append({"text": one.note, "lang": "en" if words.language != "en" else ""})
-    if len(evidence) > 5:
-        more = words.plural("and %(n)d more like it", "and %(n)d more like it", len(evidence) - 5)
-        lines.append({"text": more % {"n": len(evidence) - 5}, "lang": ""})
+    if len(standing) > MOST_LINES:
+        left = len(standing) - MOST_LINES
+        more = words.plural("and %(n)d more like it", "and %(n)d more like it", left)
+        lines.append({"text": more % {"n": left}, "lang": ""})
+    for note in dict.fromkeys(one.note for one in standing[:MOST_LINES] if one.note):
+        lines.append({"text": note, "lang": "en" if words.language != "en" else ""})
     return lines
+
+
+MOST_LINES = 6
 
 
 def step_text(step: HistoryStep, words: Words) -> str:

@@ -34,7 +34,10 @@ def from_our_page(request: Request) -> None:
 
 @router.get("/login")
 def login_page(
-    request: Request, services: ServiceDep, principal: Anybody, next: Next = "/"  # noqa: A002
+    request: Request,
+    services: ServiceDep,
+    principal: Anybody,
+    next: Next = "/",  # noqa: A002
 ) -> Response:
     """Where one signs in."""
     return form(request, services, principal, target=local(next))
@@ -88,9 +91,7 @@ def login(
     )
     if found is None:
         text = words_of(request).text("That name and password do not belong together.")
-        return form(
-            request, services, principal, target=local(next), message=text, status=401
-        )
+        return form(request, services, principal, target=local(next), message=text, status=401)
     return signed_in(request, services, found, local(next))
 
 
@@ -133,9 +134,7 @@ def welcome(
         text = words.text("This link has been used or is too old. Ask for a new one.")
         return form(request, services, principal, message=text, status=410)
     services.ledger.set_password(user.name, password)
-    services.ledger.audit(
-        actor=user.name, action="password_set", subject=user.name, now_ms=now_ms
-    )
+    services.ledger.audit(actor=user.name, action="password_set", subject=user.name, now_ms=now_ms)
     return signed_in(request, services, user, "/")
 
 

@@ -1,11 +1,13 @@
-"""A small city in a ledger of its own: sixty luminaires, three tunnels, counters, and its faults."""
+"""A small city in a ledger of its own: sixty luminaires, three tunnels, counters, faults."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from fastapi.testclient import TestClient
 
 from analytics.findings import CauseKind, FindingKind, Severity
+from api.app import create_app
 from api.assets import Asset, AssetKind
 from api.clock import Clock
 from api.findings import NamedFinding
@@ -17,10 +19,10 @@ from ingest.reading import Flag, Quantity
 from ingest.stores import Columns
 from ingest.stores.memory import MemoryStore
 
-NOW_MS = 1_795_378_800_000  # Sunday 2026-11-22 21:40 in Helsingborg
+NOW_MS = 1_795_378_800_000  # Sunday 2026-11-22 21:20 in Helsingborg
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-TOKEN = "demo-token-for-tests-only-0123456789"
+TOKEN = "demo-token-for-tests-only-0123456789"  # noqa: S105 - opens nothing real
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ def finding(
 
 
 def findings(stands: list[Asset]) -> list[NamedFinding]:
-    """One feeder out, five in a row out, a single lamp, a tunnel, a stuck sensor, a silent device."""
+    """One feeder, five in a row, a single lamp, a tunnel, a stuck sensor, a silent device."""
     by_feeder = {f: [a for a in stands if a.feeder == f] for f in ("F-11", "F-21", "F-22", "F-31")}
-    dark = {"dark_fraction": 0.99, "expected_lx": 12.0, "observed_lx": 0.1}
+    dark = {"dark_share": 0.99, "level": 0.01, "daylight": 1.02}
     supply = (CauseKind.FEEDER, "F-22")
     row = (CauseKind.SEGMENT, "Regementsvägen")
     tunnel = next(a for a in stands if a.device_id == "tunnel-1")
@@ -137,7 +139,8 @@ def findings(stands: list[Asset]) -> list[NamedFinding]:
                 note="0.1 lx at 22:00, 11.8 lx the week before; neighbours unchanged."),
         finding(tunnel, FindingKind.LAMP_FAILURE, days=0.6, evidence=dark,
                 note="Dark day and night since Sunday 07:10."),
-        finding(by_feeder["F-31"][7], FindingKind.SENSOR_STUCK, cause=(CauseKind.SENSOR, "HBG-F-31-08"),
+        finding(by_feeder["F-31"][7], FindingKind.SENSOR_STUCK,
+                cause=(CauseKind.SENSOR, "HBG-F-31-08"),
                 days=6, severity=Severity.MINOR, note="37.0 lx without change for 6 days."),
         finding(by_feeder["F-11"][9], FindingKind.COMMUNICATION_FAILURE, days=2,
                 severity=Severity.MINOR, note="Nothing heard for 48 h; 143 readings expected."),
@@ -200,4 +203,15 @@ def seeded_services(folder: Path, *, demo: bool = False, **settings: object) -> 
         health=lambda: {"ledger": Health(ok=True, needed=True), "broker": Health(ok=True)},
         demo_token=TOKEN if demo else "",
         secret=b"cursor-secret-of-the-tests-0123456789",
+    )
+
+
+def client_over(services: Services, *, host: str = "127.0.0.1") -> TestClient:
+    """A client on this machine, or with another `host` elsewhere."""
+    return TestClient(
+        create_app(services),
+        base_url="http://127.0.0.1",
+        client=(host, 50_000),
+        raise_server_exceptions=False,
+        follow_redirects=False,
     )
