@@ -199,7 +199,13 @@ def _open_series(
         archive = ParquetStore(data.archive, tail=platform.reader)
         platform.store = archive
         if platform.journal is not None and platform.reader is not None:
-            platform.shipper = Sealer(platform.journal, platform.reader, archive, now_ms=now_ms)
+            platform.shipper = Sealer(
+                platform.journal,
+                platform.reader,
+                archive,
+                now_ms=now_ms,
+                retention_days=settings.store.retention_days,
+            )
     told("store", f"store: {settings.store.kind}")
 
 

@@ -23,8 +23,9 @@ from ingest.reading import Quantity
 from ingest.shipper import EmptyingLoop, in_thread, is_late
 from ingest.stores.merging import DAY_MS
 from ingest.stores.parquet import ParquetStore, Prepared, checksum_of, sync_folder
+from ingest.stores.rollups import ROLLED_UP, HourlyRollups
 
-__all__ = ["Sealer"]
+__all__ = ["Sealer", "thin"]
 
 SEAL_AFTER_MS = 30 * 60_000  # after the end of the day
 LATE_WAITS_MS = 60 * 60_000
@@ -66,6 +67,24 @@ class Note:
             return None
 
 
+def thin(store: ParquetStore, *, before_day: int) -> dict[str, list[int]]:
+    """Remove raw days below `before_day` from an archive, after their hours have been counted.
+
+    Returns
+    -------
+    dict of str to list of int
+        Quantity or "events", and the days that went.
+    """
+    rollups = HourlyRollups(store)
+    gone: dict[str, list[int]] = {}
+    for quantity in store.quantities():
+        if quantity in ROLLED_UP:
+            rollups.refresh(quantity)
+        gone[quantity.value] = store.delete_days(quantity, before_day)
+    gone[EVENTS] = store.delete_event_days(before_day)
+    return {name: days for name, days in gone.items() if days}
+
+
 class Sealer(EmptyingLoop):
     """Journal to Parquet archive.
 
@@ -76,8 +95,9 @@ class Sealer(EmptyingLoop):
     store : ParquetStore
     now_ms : callable
         The clock [ms, UTC].
-    sealed : callable, optional
-        Told (quantity name or "events", day) after each rewritten file.
+    retention_days : int, optional
+        Whole days of raw readings and fault reports that are kept; default all. Hourly counts of
+        people are kept for ever.
     draw : callable, optional
         A random number in 0..1, for the length of pauses.
     """
@@ -89,14 +109,16 @@ class Sealer(EmptyingLoop):
         store: ParquetStore,
         *,
         now_ms: Callable[[], int],
-        sealed: Callable[[str, int], None] | None = None,
+        retention_days: int | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(self._seal_one, reader.in_journal, now_ms, draw)
         self._journal = journal
         self._reader = reader
         self._store = store
-        self._sealed = sealed
+        self._rollups = HourlyRollups(store)
+        self._retention_days = retention_days
+        self._thinned_day: int | None = None
         self._now = now_ms
         self._seen_ms: dict[tuple[str, int], int] = {}
         self._recovered = False
@@ -119,6 +141,7 @@ class Sealer(EmptyingLoop):
         """Seal the first (quantity, day) that is due; whether there was one."""
         self._recover_once()
         now = self._now()
+        self._thin_once_a_day(now)
         pending = self._pending()
         self._seen_ms = {key: self._seen_ms.get(key, now) for key in pending}
         crowded = self._journal.used_bytes > FULL_SHARE * self._journal.quota_bytes
@@ -155,8 +178,16 @@ class Sealer(EmptyingLoop):
             self._seal_events(day)
         else:
             self._seal_readings(Quantity(name), day)
-        if self._sealed is not None:
-            self._sealed(name, day)
+            if name in ROLLED_UP:
+                self._rollups.refresh(Quantity(name))
+
+    def _thin_once_a_day(self, now: int) -> None:
+        """Remove days that are older than is kept."""
+        today = now // DAY_MS
+        if self._retention_days is None or today == self._thinned_day:
+            return
+        thin(self._store, before_day=today - self._retention_days)
+        self._thinned_day = today
 
     def _seal_readings(self, quantity: Quantity, day: int) -> None:
         upto_id = self._reader.last_id()

@@ -8,6 +8,7 @@ reading, so a reading is visible from the moment it is acknowledged.
 
 import fcntl
 import os
+import re
 import threading
 import zlib
 from collections.abc import Generator, Sequence
@@ -46,6 +47,7 @@ __all__ = ["ParquetStore", "Prepared", "Tail", "day_name", "day_number"]
 ROW_GROUP = 32_768
 _TEMPORARY = ".tmp-part.parquet"
 _EPOCH = date(1970, 1, 1)
+_DAY_FOLDER = re.compile(r"day=\d{4}-\d{2}-\d{2}")
 _Number = TypeVar("_Number", bound=np.generic)
 
 
@@ -354,7 +356,7 @@ def _days_in(folder: Path) -> list[int]:
     return sorted(
         day_number(name.removeprefix("day="))
         for name in names
-        if name.startswith("day=") and (folder / name / "part.parquet").exists()
+        if _DAY_FOLDER.fullmatch(name) and (folder / name / "part.parquet").exists()
     )
 
 

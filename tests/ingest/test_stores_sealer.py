@@ -111,8 +111,9 @@ def test_a_device_whose_clock_is_years_ahead_does_not_keep_its_readings_in_the_j
 
 def test_a_crowded_journal_is_relieved_of_days_that_are_not_over(tmp_path: Path) -> None:
     city = City(tmp_path)
-    city.journal.quota_bytes = 2 * city.journal.used_bytes
     city.say(*range(MIDNIGHT_MS, MIDNIGHT_MS + 5_000))
+    assert not city.sealer.step()
+    city.journal.quota_bytes = 2 * city.journal.used_bytes - 1
     assert city.sealer.step()
     assert city.in_journal() == 0
     city.close()
@@ -205,7 +206,13 @@ def test_killed_after_the_name_counts_what_was_new_as_stored(
 async def test_the_loop_seals_when_it_is_woken_and_stops_when_cancelled(city: City) -> None:
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
-    city.sealer._sealed = lambda *_: loop.call_soon_threadsafe(done.set)
+    seal = city.sealer._seal
+
+    def seal_and_tell(name: str, day: int) -> None:
+        seal(name, day)
+        loop.call_soon_threadsafe(done.set)
+
+    city.sealer._seal = seal_and_tell
     running = asyncio.create_task(city.sealer.run())
     city.say(MIDNIGHT_MS - 3 * DAY_MS)
     city.sealer.wake()
