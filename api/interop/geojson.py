@@ -1,13 +1,13 @@
 """GeoJSON (RFC 7946): luminaires by state, work orders, and the situation map."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from api.assets import Asset
 from api.interop.open311 import stamp
 from api.operations.states import LuminaireStatus
 
-__all__ = ["luminaires", "point", "work_orders"]
+__all__ = ["luminaires", "point", "situation_map", "work_orders"]
 
 
 def point(lat: float, lon: float, properties: Mapping[str, Any], *, name: str) -> dict[str, Any]:
@@ -66,4 +66,16 @@ def work_orders(orders: Iterable[Any]) -> dict[str, Any]:
         for order in orders
         if order.lat is not None and order.lon is not None
     ]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def situation_map(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The situation map's places (`csv_export.situation`) as points."""
+    features: list[dict[str, Any]] = []
+    for row in zip(*columns.values(), strict=True):
+        place = dict(zip(columns, row, strict=True))
+        lat, lon = place.pop("lat"), place.pop("lon")
+        place["cut_off"] = stamp(place["cut_off"])
+        if lat is not None and lon is not None:
+            features.append(point(lat, lon, place, name=place["site"]))
     return {"type": "FeatureCollection", "features": features}

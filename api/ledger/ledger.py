@@ -13,6 +13,7 @@ from api.ledger.leader import Leader
 from api.ledger.matters import Matters
 from api.ledger.orders import Orders
 from api.ledger.requests import Requests
+from api.ledger.reviewing import Reviewing
 from api.ledger.schema import upgrade
 from api.ledger.street import Street
 from api.ledger.telling import Telling
@@ -21,7 +22,7 @@ from api.operations.sla import Policy, load_policy
 __all__ = ["Ledger", "open_ledger"]
 
 
-class Ledger(Street, Matters, Orders, Requests, Telling, Access):
+class Ledger(Street, Matters, Orders, Requests, Telling, Reviewing, Access):
     """One ledger; safe to use from several threads.
 
     Parameters
