@@ -123,7 +123,7 @@ class Devices(Table, frozen=True):
     nominal_missing: Share = 0.1
     nominal_wrong: Share = 0.02
     noise: Share = 0.02
-    gain_wander: Share = 0.015
+    gain_wander: Share = 0.022
 
 
 class Weather(Table, frozen=True):
