@@ -1,0 +1,216 @@
+"""Devices that publish and write down what they were told, and the collector they publish to."""
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiomqtt
+from faults import collector_process
+from faults.collector_process import clock_of
+from faults.history import RIGHT, Key, archived, check_readings
+
+from ingest.journal import JournalReader, check_journal
+
+BORN_MS = 1_790_000_000_000
+QUANTITY = "illuminance_lx"
+
+
+class Devices:
+    """Publish numbered readings at QoS 1, each again until the broker has confirmed it."""
+
+    def __init__(self, port: int, *, groups: tuple[str, ...] = ("g1",), per_second: float = 400):
+        self.port = port
+        self.groups = groups
+        self.per_second = per_second
+        self.sent: dict[Key, float] = {}
+        self.acknowledged: set[Key] = set()
+        self.next = 0
+        self.going = True
+
+    async def run(self) -> None:
+        """Until `stop`; a lost broker is waited for."""
+        todo: asyncio.Queue[tuple[Key, str, bytes]] = asyncio.Queue()
+        making = asyncio.create_task(self._make(todo))
+        while self.going or not todo.empty():
+            # A lost connection comes from within the group, or from leaving the client.
+            with contextlib.suppress(aiomqtt.MqttError, ExceptionGroup):
+                async with (
+                    aiomqtt.Client("127.0.0.1", self.port) as client,
+                    asyncio.TaskGroup() as group,
+                ):
+                    for _ in range(15):
+                        group.create_task(self._publish(client, todo))
+            await asyncio.sleep(0.02)
+        await making
+
+    async def _make(self, todo: asyncio.Queue[tuple[Key, str, bytes]]) -> None:
+        while self.going:
+            number, self.next = self.next, self.next + 1
+            group = self.groups[number % len(self.groups)]
+            device = f"{group}-d{number % 7}"
+            key = (device, QUANTITY, BORN_MS + number)
+            body = {"boot": 1, "seq": number // 7, "t": key[2], "v": float(number % 1000)}
+            self.sent[key] = body["v"]
+            topic = f"ljusvakt/v1/{group}/{device}/{QUANTITY}"
+            todo.put_nowait((key, topic, json.dumps(body).encode()))
+            await asyncio.sleep(1 / self.per_second)
+
+    async def _publish(
+        self, client: aiomqtt.Client, todo: asyncio.Queue[tuple[Key, str, bytes]]
+    ) -> None:
+        while self.going or not todo.empty():
+            try:
+                one = await asyncio.wait_for(todo.get(), 0.1)
+            except TimeoutError:
+                continue
+            key, topic, body = one
+            try:
+                await client.publish(topic, body, qos=1, timeout=5)
+            except BaseException:
+                todo.put_nowait(one)
+                raise
+            self.acknowledged.add(key)
+
+    def stop(self) -> None:
+        self.going = False
+
+
+@asynccontextmanager
+async def publishing(devices: Devices) -> AsyncGenerator[Devices]:
+    task = asyncio.create_task(devices.run())
+    try:
+        yield devices
+    finally:
+        devices.stop()
+        await asyncio.wait_for(task, 60)
+
+
+class CollectorProcess:
+    """A collector that can be killed."""
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        kind: str = "mqtt5",
+        client_id: str = "collector-0",
+        filters: tuple[str, ...] = ("ljusvakt/v1/+/+/+",),
+    ) -> None:
+        self.folder = folder
+        self.command = [
+            sys.executable,
+            collector_process.__file__,
+            str(folder),
+            str(port),
+            kind,
+            client_id,
+            *filters,
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.clock = clock_of(folder)
+
+    def start(self, environment: dict[str, str] | None = None) -> None:
+        (self.folder / "ready").unlink(missing_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment)
+
+    async def ready(self) -> None:
+        await until(lambda: self._alive() and (self.folder / "ready").exists(), 30)
+
+    def _alive(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
+        return True
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self) -> float:
+        """As systemd would; how long it took [s]."""
+        assert self.process is not None
+        began_s = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == 0, (self.folder / "log").read_text()[-3000:]
+        self.process = None
+        return time.monotonic() - began_s
+
+    @contextlib.contextmanager
+    def disk_full(self, at_bytes: int = 4096):  # type: ignore[no-untyped-def]
+        """No file can grow beyond a few bytes for a while; the kernel says EFBIG."""
+        assert self.process is not None
+        was = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (at_bytes, -1))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, was)
+
+    def step_clock(self, by_ms: int) -> None:
+        (off,) = struct.unpack("<q", self.clock[:8])
+        self.clock[:8] = struct.pack("<q", off + by_ms)
+
+    def reader(self) -> JournalReader:
+        return JournalReader(self.folder / "journal.db")
+
+    async def empties(self, *, at_least: int = 0, within_s: float = 60) -> None:
+        """Return when so much has come and all of it rests in the store."""
+
+        def done() -> bool:
+            self._alive()
+            reader = self.reader()
+            try:
+                counters = reader.counters()
+            finally:
+                reader.close()
+            return counters.in_journal == 0 and counters.stored >= at_least
+
+        await until(done, within_s)
+
+    def check(self) -> dict[str, int]:
+        """Balance and integrity; the counters, for the test to print."""
+        assert check_journal(self.folder / "journal.db") == []
+        reader = self.reader()
+        counters = reader.counters()
+        reader.close()
+        return {"received": counters.received, "duplicate": counters.duplicate}
+
+
+async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - other processes set no event here
+            await asyncio.sleep(0.03)
+
+
+async def settle(devices: Devices, *collectors: CollectorProcess) -> None:
+    """Nothing acknowledged is missing, nothing is there twice, and the counts add up."""
+    assert len(devices.acknowledged) > 0
+    stored = sum(1 for _ in devices.acknowledged)
+    if len(collectors) == 1:
+        await collectors[0].empties(at_least=stored)
+    else:
+        await until(lambda: len(rows(collectors)) >= stored, 60)
+        for one in collectors:
+            await one.empties()
+    for one in collectors:
+        assert one.stop() < 10
+    wrong = check_readings(devices.sent, devices.acknowledged, rows(collectors))
+    assert wrong == RIGHT
+    for one in collectors:
+        print(one.check())
+
+
+def rows(collectors: tuple[CollectorProcess, ...]) -> list[tuple[Key, float]]:
+    return [row for one in collectors for row in archived(one.folder / "archive")]
