@@ -10,7 +10,7 @@ from analytics.rules import Rules
 from analytics.sensor_faults import Verdict
 from analytics.street import Street
 
-__all__ = ["additive", "below_own_scatter", "explained_by_neighbour", "in_one_step", "slow_loss"]
+__all__ = ["additive", "all_night", "below_own_scatter", "explained_by_neighbour", "slow_loss"]
 
 DAYLIGHT_SHARE = 0.5  # all of C would add its noise; half of it measured best over fourteen nights
 
@@ -19,31 +19,6 @@ def below_own_scatter(change: Floats, scatter: Floats, least: float) -> Bools:
     """Changes downwards beyond the limit and beyond four times the luminaire's own scatter."""
     with np.errstate(invalid="ignore"):
         return change < np.minimum(-least, -4 * scatter)
-
-
-def in_one_step(levels: Floats, change: Floats) -> Bools:
-    """Whether at least half of the change came in a single night.
-
-    Parameters
-    ----------
-    levels : float32 (n, nights)
-        A', newest last; nights without a value are bridged.
-    change : float32 (n,)
-        The whole change.
-    """
-    n, nights = levels.shape
-    at = np.maximum.accumulate(
-        np.where(np.isfinite(levels), np.arange(nights, dtype=np.int16), np.int16(-1)), axis=1
-    )
-    filled = np.take_along_axis(levels, np.maximum(at, 0), 1)
-    moves = np.diff(filled, axis=1)
-    # A night that is crossed (half of it before the fault) spreads a step over two nights.
-    two = filled[:, 2:] - filled[:, :-2]
-    largest = np.nanmin(
-        np.concatenate([moves, two, np.full((n, 1), np.inf, dtype=np.float32)], axis=1), axis=1
-    )
-    with np.errstate(invalid="ignore"):
-        return (change < 0) & (largest <= 0.5 * change)
 
 
 def explained_by_neighbour(change: Floats, street: Street) -> Bools:
@@ -83,3 +58,15 @@ def additive(memory: Memory, night: Night) -> Bools:
         level = memory.own_dim_lx / memory.own_lx
         ratio = dim / full
         return (level < 0.7) & (ratio > 0.5 * (1 + level)) & (ratio < 1.6) & (full < 0)
+
+
+def all_night(memory: Memory, change: Floats) -> Bools:
+    """Whether the small hours changed like the whole night; true where they were not seen.
+
+    A shop window or festive light that started or stopped changes the evening alone. Lamp and sensor
+    multiply, so that they change every hour by the same factor.
+    """
+    late = last_median(memory.late_levels, 3, 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = late / change
+        return np.isnan(late) | ((ratio > 0.6) & (ratio < 1.7)) | (np.abs(late - change) < 0.05)

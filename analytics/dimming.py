@@ -81,6 +81,8 @@ class Expectation:
         Least share of full light that is right; the low level in motion windows.
     motion : bool (144,)
         Anything between `level` and full is right.
+    late : bool (144,)
+        Light is expected in the small hours (01:00-04:30 local), when shops and festive lights are off.
     judged : bool (144,)
         Part of `lit` that the noon round judges darkness by: the night, in tunnels too.
     """
@@ -92,6 +94,7 @@ class Expectation:
     dimmed: Bools
     level: Floats
     motion: Bools
+    late: Bools
     judged: Bools
 
 
@@ -147,5 +150,6 @@ def expectation(
         lit & within & measured,
         level,
         motion & lit,
+        lit & measured & (local_min >= 60) & (local_min < 270),
         lit & measured,
     )

@@ -18,9 +18,9 @@ from analytics.cycling import judge_cycling
 from analytics.day_burning import judge_day_burning
 from analytics.depreciation import (
     additive,
+    all_night,
     below_own_scatter,
     explained_by_neighbour,
-    in_one_step,
     slow_loss,
 )
 from analytics.device_events import Reports
@@ -120,7 +120,7 @@ def push(memory: Memory, night: Night, levels: Levels, alone: Floats) -> None:
     """Move the look-back windows on by one night."""
     for history, newest in (
         (memory.levels, alone),
-        (memory.dim_levels, levels.dim),
+        (memory.late_levels, levels.late),
         (memory.responses, levels.response),
         (memory.surplus, night.surplus),
         (memory.information, np.nan_to_num(night.information)),
@@ -149,13 +149,19 @@ def note_maintenance(memory: Memory, about: Circumstances, number: int) -> None:
         rows = about.fresh.get(action)
         if rows is None or not rows.any():
             continue
-        forget = (memory.ref_lux, memory.ref_dim, memory.ref_level, memory.ref_surplus)
+        forget = (
+            memory.ref_lux,
+            memory.ref_dim,
+            memory.ref_late,
+            memory.ref_level,
+            memory.ref_surplus,
+        )
         if action in ("sensor_swap", "cleaned"):
             forget += (memory.ref_am, memory.ref_pm)
             memory.share[rows] = np.nan
         for buffer in forget:
             buffer[rows] = np.nan
-        for history in (memory.levels, memory.dim_levels, memory.responses):
+        for history in (memory.levels, memory.late_levels, memory.responses):
             history[rows] = np.nan
         memory.frozen[rows] = False
         memory.learn_from[rows] = number + 1
@@ -522,46 +528,66 @@ class Judge:
             need=need,
             takes=False,
             sections=grouped,
-            evidence={"slots": excess},
+            evidence={"minutes": excess},
         )
 
     def level_kinds(self) -> None:
         """Blind, drifting and misaimed sensors, dimming failures and depreciation."""
         memory, rules = self.memory, self.rules
         power = self.night.power_night / first_nights(memory.ref_power)
-        verdict = whose_fault(memory, power, self.street.tunnel)
+        verdict = whose_fault(memory, power)
         sigma = np.maximum(scatter_of(memory.ref_level), 0.015)
         low = below_own_scatter(verdict.change, sigma, rules.level_loss) & memory.frozen
         known = np.isfinite(memory.levels[:, -1]) & ~self.held
-        stray = additive(memory, self.night)
-        step = in_one_step(memory.levels[:, -10:], verdict.change)
+        alike = ~additive(memory, self.night) & all_night(memory, verdict.change)
         onset = np.full(self.street.n, self.start_ms - 24 * HOUR_MS, dtype=np.int64)
         evidence = {"level": np.exp(verdict.change), "daylight": np.exp(verdict.response)}
         with np.errstate(invalid="ignore"):
             mild = np.abs(verdict.change) < rules.level_loss / 2
             deep = verdict.change < -0.5
-            up = (verdict.change > 0.19) & (verdict.response > 0.15) & verdict.sensor & memory.frozen
-            blind = low & verdict.sensor & step & (verdict.change < -0.42)
-            drift = (low & verdict.sensor & ~step) | (up & ~in_one_step(-memory.levels[:, -10:], -verdict.change))
-            away = low & verdict.misaimed
+            high = (verdict.change > 0.19) & (verdict.response > 0.15) & memory.frozen
+            blind = low & verdict.sensor & verdict.step & (verdict.change < -0.42)
+            swapped = verdict.step & verdict.sensor & ~blind & (low | high)
+            drift = (low | high) & verdict.sensor & ~verdict.step
             neighbour = explained_by_neighbour(verdict.change, self.street)
-        free = ~self.taken
         soon = np.where(deep, 2, 3).astype(np.int32)
-        self.settle(K.SENSOR_BLIND, blind & free, known, mild, onset, need=soon, evidence=evidence)
-        free = ~self.taken
-        self.settle(K.SENSOR_DRIFT, drift & free, known, mild, onset, need=soon, evidence=evidence)
-        free = ~self.taken
-        self.settle(K.MISAIMED, away & free, known, mild, onset, evidence=evidence)
+        for kind, flag, need in (
+            (K.SENSOR_BLIND, blind, soon),
+            (K.SENSOR_DRIFT, drift, soon),
+            (K.MISAIMED, low & verdict.misaimed, 2),
+        ):
+            free = flag & alike & ~self.taken
+            self.settle(kind, free, known, mild, onset, need=need, evidence=evidence)
+        dimmed = low & verdict.lamp & ~neighbour & alike
         free = ~self.taken & ~self.darkness.out
-        dimmed = low & verdict.lamp & ~neighbour & ~stray
         self.settle(
-            K.DIMMING_FAILURE, dimmed & step & free, known, mild, onset, evidence=evidence
+            K.DIMMING_FAILURE, dimmed & verdict.step & free, known, mild, onset, evidence=evidence
         )
         free = ~self.taken & ~self.darkness.out
         lost, loss = slow_loss(memory, verdict, self.street, rules)
-        slow = ((dimmed & ~step) | (lost & ~neighbour & ~stray)) & free
+        slow = ((dimmed & ~verdict.step) | (lost & ~neighbour & alike)) & free
         evidence["loss"] = np.exp(loss)
         self.settle(K.DEPRECIATION, slow, known, mild, onset, evidence=evidence)
+        self.accept_swaps(swapped & alike & ~self.taken & known, verdict)
+
+    def accept_swaps(self, swapped: Bools, verdict: Verdict) -> None:
+        """A step of night and day alike that leaves the sensor seeing is another sensor: a new normal."""
+        memory = self.memory
+        memory.swap_nights = np.where(swapped, memory.swap_nights + 1, 0).astype(np.int32)
+        rows = np.flatnonzero(memory.swap_nights >= 3)
+        if not len(rows):
+            return
+        step = np.exp(verdict.change[rows])
+        memory.own_lx[rows] *= step
+        memory.own_dim_lx[rows] *= step
+        for buffer in (memory.ref_lux, memory.ref_dim, memory.ref_late):
+            buffer[rows] *= step[:, None]
+        for buffer in (memory.ref_am, memory.ref_pm):
+            buffer[rows] += verdict.response[rows, None]
+        memory.share[rows] += verdict.response[rows]
+        for history in (memory.levels, memory.late_levels, memory.responses):
+            history[rows] = np.nan
+        memory.swap_nights[rows] = 0
 
     gateway_sections: list[Section] = field(default_factory=list)
 
@@ -586,12 +612,13 @@ def learn(
     usable = well & ~dark
     remember(memory.ref_lux, np.where(usable & (night.n_full >= 6), night.lux_full, nan))
     remember(memory.ref_dim, np.where(usable & (night.n_dim >= 6), night.lux_dim, nan))
+    remember(memory.ref_late, np.where(usable, night.lux_late, nan))
     remember(memory.ref_am, np.where(~suspect, night.response_am, nan))
     remember(memory.ref_pm, np.where(~suspect, night.response_pm, nan))
     remember(memory.ref_power, np.where(usable, night.power_night, nan))
     switched = usable & (night.n_known > 10)
-    remember(memory.ref_lead, np.where(switched, night.lead, nan).astype(np.float32))
-    remember(memory.ref_trail, np.where(switched, night.trail, nan).astype(np.float32))
+    remember(memory.ref_first, np.where(switched, night.first_deg, nan))
+    remember(memory.ref_last, np.where(switched, night.last_deg, nan))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(night.information > 15, night.surplus / night.information, np.nan)
     remember(memory.ref_surplus, np.where(~suspect, np.clip(ratio, -1, 1), nan).astype(np.float32))

@@ -30,8 +30,8 @@ class Levels:
         A.
     own : float32 (n,)
         A', the feeder's common change taken off.
-    dim : float32 (n,)
-        The same at reduced light.
+    late : float32 (n,)
+        A' in the small hours, against their own normal.
     response : float32 (n,)
         C: the morning after, or the afternoon before where there was none.
     response_day : float32 (n,)
@@ -40,7 +40,7 @@ class Levels:
 
     raw: Floats
     own: Floats
-    dim: Floats
+    late: Floats
     response: Floats
     response_day: Floats
 
@@ -54,6 +54,8 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     )
     dim = log_ratio(night.lux_dim, own_dim, floor, night.n_dim >= LEAST_FULL)
     raw = np.where(np.isfinite(full), full, dim)
+    normal_late = first_nights(memory.ref_late)
+    late = log_ratio(night.lux_late, normal_late, floor, np.isfinite(normal_late))
     own = raw - common_mode(raw, memory.raised.any(axis=1), street)
     am = night.response_am - first_nights(memory.ref_am)
     pm = night.response_pm - first_nights(memory.ref_pm)
@@ -63,7 +65,7 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     total = weight_am + weight_pm
     both = np.nan_to_num(am) * weight_am + np.nan_to_num(pm) * weight_pm
     day = np.where(total > 0, both / np.maximum(total, 1), np.nan)
-    return Levels(raw, own, dim, response.astype(np.float32), day.astype(np.float32))
+    return Levels(raw, own, late, response.astype(np.float32), day.astype(np.float32))
 
 
 def log_ratio(lux: Floats, own: Floats, floor: Floats, enough: Bools) -> Floats:

@@ -92,16 +92,15 @@ class Memory:
     ref_pm: Floats
     ref_surplus: Floats
     ref_power: Floats
-    ref_lead: Floats
-    ref_trail: Floats
+    ref_late: Floats
+    ref_first: Floats
+    ref_last: Floats
     ref_level: Floats
     levels: Floats
-    dim_levels: Floats
     responses: Floats
     surplus: Floats
     information: Floats
-    lead_now: Floats
-    trail_now: Floats
+    late_levels: Floats
     hits: Ints
     misses: Ints
     clears: Ints
@@ -119,6 +118,7 @@ class Memory:
     coupling_seen: Floats
     coupling_nights: Ints
     learn_from: Ints
+    swap_nights: Ints
     run_value: Floats
     run_count: Ints
     run_day: Ints
@@ -152,16 +152,15 @@ class Memory:
             ref_pm=floats(n, REFERENCE_NIGHTS),
             ref_surplus=floats(n, REFERENCE_NIGHTS),
             ref_power=floats(n, REFERENCE_NIGHTS),
-            ref_lead=floats(n, REFERENCE_NIGHTS),
-            ref_trail=floats(n, REFERENCE_NIGHTS),
+            ref_late=floats(n, REFERENCE_NIGHTS),
+            ref_first=floats(n, REFERENCE_NIGHTS),
+            ref_last=floats(n, REFERENCE_NIGHTS),
             ref_level=floats(n, REFERENCE_NIGHTS),
             levels=floats(n, LOOK_BACK),
-            dim_levels=floats(n, LOOK_BACK),
             responses=floats(n, LOOK_BACK),
             surplus=floats(n, 3),
             information=floats(n, 3),
-            lead_now=floats(n),
-            trail_now=floats(n),
+            late_levels=floats(n, LOOK_BACK),
             hits=ints(n, kinds),
             misses=ints(n, kinds),
             clears=ints(n, kinds),
@@ -179,6 +178,7 @@ class Memory:
             coupling_seen=floats(n, 2, 3),
             coupling_nights=ints(n, 2),
             learn_from=ints(n),
+            swap_nights=ints(n),
             run_value=floats(n),
             run_count=ints(n),
             run_day=ints(n),

@@ -88,6 +88,8 @@ class Night:
         Elevation of the sun when first and last seen lit.
     lux_full, lux_dim : float32
         Median at full and at reduced light [lx].
+    lux_late : float32
+        Median in the small hours [lx], when light that is not ours is mostly off.
     dim_level : float32
         Share of full light that the programme asks for where light is reduced; NaN with motion.
     lux_high : float32
@@ -137,6 +139,7 @@ class Night:
     last_deg: Floats
     lux_full: Floats
     lux_dim: Floats
+    lux_late: Floats
     dim_level: Floats
     lux_high: Floats
     own_lx: Floats
@@ -169,7 +172,7 @@ class Night:
 
 NIGHT_FEATURES = tuple(f.name for f in fields(Night))
 FLOAT_FEATURES = frozenset(
-    "dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
+    "lux_late dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
     "information share power_night power_dark power_day equal_value".split()
 )
 TIME_FEATURES = frozenset(name for name in NIGHT_FEATURES if name.endswith("_ms"))
@@ -354,6 +357,11 @@ def burn(
     at_full = np.where(full[g], x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
     out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
+    small_hours = np.stack([e.late[columns] for e in expected])
+    used = np.flatnonzero(small_hours.any(axis=0))
+    at_late = np.where(small_hours[:, used][g], x[:, used], np.float32(np.nan))
+    (late,) = row_quantiles(at_late, 0.5)
+    out.lux_late[rows] = np.where(count(np.isfinite(at_late)) >= 4, late, np.float32(np.nan))
     if dimmed.any():
         at_dim = np.where(dimmed[g], x, np.float32(np.nan))
         out.n_dim[rows] = count(np.isfinite(at_dim))

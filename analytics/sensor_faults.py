@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.grid import Bools, Floats
+from analytics.grid import Bools, Floats, Ints, row_quantiles
 from analytics.levels import last_median
 from analytics.memory import Memory
 from analytics.nights import Night
@@ -46,20 +46,25 @@ class Verdict:
     change : float32 (n,)
         m, the median A' of three nights; NaN where not known.
     response : float32 (n,)
-        c, the median C of the same nights.
+        c, the median C of the same nights; for a step only what changed with it.
+    step : bool (n,)
+        Whether at least half of the change came at once.
     sensor, misaimed, lamp : bool (n,)
         At most one of them is true.
     """
 
     change: Floats
     response: Floats
+    step: Bools
     sensor: Bools
     misaimed: Bools
     lamp: Bools
 
 
-def whose_fault(memory: Memory, power: Floats, tunnel: Bools) -> Verdict:
+def whose_fault(memory: Memory, power: Floats) -> Verdict:
     """Lamp, sensor, or a sensor that looks elsewhere; watts are asked first where there are any.
+
+    For a step only the simultaneous step of C counts: leaves move C by as much, but in weeks.
 
     Parameters
     ----------
@@ -67,17 +72,69 @@ def whose_fault(memory: Memory, power: Floats, tunnel: Bools) -> Verdict:
         With tonight's levels and responses as its newest columns.
     power : float32 (n,)
         Power over its own normal; NaN where not measured.
-    tunnel : bool (n,)
     """
     m = last_median(memory.levels, 3, 2)
     c = last_median(memory.responses, 3, 1)
+    step, before = in_one_step(memory.levels, m)
+    base = median_before(memory.responses, before)
+    c = np.where(step & np.isfinite(base), c - base, c).astype(np.float32)
+    scatter = np.maximum(response_scatter(memory), 0.025)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = c / m
         by_watts = power < 0.93
         in_range = (ratio > 0.5) & (ratio < 1.7)
         sensor = ~by_watts & (np.abs(c) > 0.12) & in_range
-        misaimed = ~by_watts & (np.abs(c) > 0.30) & ~in_range & np.isfinite(ratio)
+        turned = np.abs(c) > np.where(step, np.maximum(0.13, 4 * scatter), np.inf)
+        misaimed = ~by_watts & turned & ~in_range & np.isfinite(ratio)
         no_sky = np.isnan(c)
         sensor |= ~by_watts & no_sky & (power > 0.95) & (m < -0.5)
     lamp = np.isfinite(m) & ~sensor & ~misaimed
-    return Verdict(m, c, sensor, misaimed, lamp)
+    return Verdict(m, c, step, sensor, misaimed, lamp)
+
+
+def response_scatter(memory: Memory) -> Floats:
+    """Own scatter of C over the nights that were learned from; 0.04 where too few."""
+    (middle,) = row_quantiles(memory.ref_am, 0.5)
+    (mad,) = row_quantiles(np.abs(memory.ref_am - middle[:, None]), 0.5)
+    enough = np.count_nonzero(np.isfinite(memory.ref_am), axis=1) >= 5
+    return np.where(enough, 1.48 * mad, 0.04).astype(np.float32)
+
+
+def in_one_step(levels: Floats, change: Floats) -> tuple[Bools, Ints]:
+    """Whether at least half of the change, up or down, came within two nights, and when.
+
+    Parameters
+    ----------
+    levels : float32 (n, nights)
+        A', newest last; nights without a value are bridged.
+    change : float32 (n,)
+        The whole change.
+
+    Returns
+    -------
+    step : bool (n,)
+    before : int32 (n,)
+        Column of the last night before it.
+    """
+    nights = levels.shape[1]
+    at = np.maximum.accumulate(
+        np.where(np.isfinite(levels), np.arange(nights, dtype=np.int16), np.int16(-1)), axis=1
+    )
+    filled = np.take_along_axis(levels, np.maximum(at, 0), 1)
+    # A step in mid-night is spread over two nights.
+    moves = (filled[:, 2:] - filled[:, :-2]) * np.sign(np.nan_to_num(change))[:, None]
+    moves = np.nan_to_num(moves, nan=-np.inf)
+    largest, where = moves.max(axis=1), moves.argmax(axis=1)
+    with np.errstate(invalid="ignore"):
+        step = largest >= 0.6 * np.abs(change)
+    return step, where.astype(np.int32)
+
+
+def median_before(history: Floats, column: Ints, nights: int = 6) -> Floats:
+    """Median of the columns up to and including `column`; NaN with fewer than two values."""
+    index = np.arange(history.shape[1])
+    inside = (index <= column[:, None]) & (index > column[:, None] - nights)
+    part = np.where(inside, history, np.float32(np.nan))
+    (middle,) = row_quantiles(part, 0.5)
+    enough = np.count_nonzero(np.isfinite(part), axis=1) >= 2
+    return np.where(enough, middle, np.float32(np.nan))

@@ -3,35 +3,43 @@
 import numpy as np
 
 from analytics.grid import Bools, Floats
+from analytics.levels import first_nights
 from analytics.memory import Memory
 from analytics.nights import Night
-from analytics.levels import first_nights
 from analytics.street import Street
+
+DEG_PER_MIN = 0.13
 
 __all__ = ["judge_switching", "one_clock"]
 
 
 def judge_switching(night: Night, memory: Memory, street: Street) -> tuple[Bools, Bools, Floats]:
-    """Lamps that are dark at an end of the night, against their own habit.
+    """Lamps that come on late or go off early, against their own habit, measured by the sun.
 
-    Slots of ten minutes and photocells that scatter by five hide anything below twenty minutes.
+    The habit is the sun's elevation at the first and the last lit reading: it follows the seasons by
+    itself. The sun sinks by about 0.13 degrees a minute here; one lost reading is not yet an error, and a
+    lamp's own photocell follows the clouds by some minutes. Anything below twenty minutes stays hidden.
 
     Returns
     -------
     late, right : bool (n,)
     excess : float32 (n,)
-        Ten-minute slots beyond the habit, at the worse end.
+        Minutes beyond the habit, at the worse end.
     """
     known = (night.n_known > 10) & ~street.tunnel & (night.falls + night.rises <= 4)
     share = night.n_dark / np.maximum(night.n_known, 1)
-    lead = night.lead - np.nan_to_num(first_nights(memory.ref_lead))
-    trail = night.trail - np.nan_to_num(first_nights(memory.ref_trail))
-    patience = np.where(street.clouds, 3, 2)
-    late = (lead >= patience) & (night.lead <= 20)
-    early = (trail >= patience) & (night.trail <= 17)
+    interval = np.maximum(np.nan_to_num(street.interval_s, nan=600), 600) / 60
+    patience = DEG_PER_MIN * interval * 1.4 + 0.2 + np.where(street.clouds, 0.7, 0.0)
+    with np.errstate(invalid="ignore"):
+        on = first_nights(memory.ref_first) - night.first_deg
+        off = first_nights(memory.ref_last) - night.last_deg
+        # Dark readings must show it: a lamp that was merely not heard of at dusk is not late.
+        late = (on > patience) & (night.lead >= 1) & (night.lead <= 20)
+        early = (off > patience) & (night.trail >= 1) & (night.trail <= 20)
+        right = known & (on < patience / 2) & (off < patience / 2)
     flag = known & (share < 0.7) & (late | early)
-    right = known & (lead <= 1) & (trail <= 1)
-    return flag, right, np.maximum(lead, trail).astype(np.float32)
+    worst = np.fmax(np.where(late, on, 0), np.where(early, off, 0)) / DEG_PER_MIN
+    return flag, right, worst.astype(np.float32)
 
 
 def one_clock(flag: Bools, known: Bools, street: Street) -> Bools:

@@ -26,11 +26,13 @@ def explain(e: Episode, cause_id: str) -> str:
         K.SENSOR_BLIND: level(n, "The sensor lost daylight and lamp light alike"),
         K.SENSOR_DRIFT: level(n, "The sensor's daylight and lamp light move together"),
         K.MISAIMED: level(n, "Lamp light fell while daylight changed otherwise: turned or shaded"),
-        K.DIMMING_FAILURE: level(n, "The light fell in one step and stays down, daylight unchanged"),
+        K.DIMMING_FAILURE: level(
+            n, "The light fell in one step and stays down, daylight unchanged"
+        ),
         K.DEPRECIATION: level(n, "The light fell slowly, daylight unchanged"),
         K.CYCLING_FAILURE: f"Went out and came back {n.get('changes', 0) / 2:.0f} times in one night.",
         K.LAMP_UNEXPECTED_ON: f"Burns by day at {percent(n.get('by_day', 1))} of its own light or power.",
-        K.SWITCHING_ERROR: f"On late or off early by about {10 * n.get('slots', 0):.0f} minutes.",
+        K.SWITCHING_ERROR: f"On late or off early by about {n.get('minutes', 0):.0f} minutes.",
     }[e.kind]
     if e.cause_kind is CauseKind.GATEWAY:
         text = f"Everything behind gateway {cause_id} fell silent. {text}"
