@@ -9,7 +9,9 @@ IngestError
 ├── StoreError                the store did not take or give readings
 │   ├── RefusedLinesError     the store took the batch but for some lines
 │   ├── StoreAwayError        the store cannot be reached or is overloaded; it is tried again
-│   └── StoreDeniedError      the store does not know us or the database: settings are wrong
+│   ├── StoreDeniedError      the store does not know us or the database: settings are wrong
+│   └── UnwritableError       line protocol cannot carry this point, or a line is not one of ours
+├── UnreadableFileError       a file to import is not what it should be
 ├── SettingsError             a setting cannot be used
 └── BrokerError               no broker could be found, started or reached
 """
@@ -30,6 +32,8 @@ __all__ = [
     "StoreDeniedError",
     "StoreError",
     "UnknownCodecError",
+    "UnreadableFileError",
+    "UnwritableError",
 ]
 
 
@@ -140,6 +144,14 @@ class StoreAwayError(StoreError):
 
 class StoreDeniedError(StoreError):
     """The store refuses us or does not know the database: someone must change the settings."""
+
+
+class UnwritableError(StoreError):
+    """Line protocol cannot carry this point, or a line is not one that we write."""
+
+
+class UnreadableFileError(IngestError):
+    """A file to import is not what it should be; the message names it and the remedy."""
 
 
 class SettingsError(IngestError):

@@ -32,13 +32,13 @@ from ingest.errors import (
     StoreAwayError,
     StoreDeniedError,
     StoreError,
+    UnwritableError,
 )
 from ingest.reading import Flag, Quantity
 from ingest.stores import Added, Columns, StoredEvent, influxql
 from ingest.stores.event_rows import EventKey, in_event_order, merge_events
 from ingest.stores.lines import (
     DEVICE_ID,
-    UnwritableError,
     check_writable,
     event_line,
     reading_lines,

@@ -15,14 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ingest.errors import IngestError
+from ingest.errors import UnwritableError
 from ingest.reading import QUANTITIES, Quantity
 from ingest.stores import Columns, StoredEvent
 
 __all__ = [
     "EVENTS",
     "WHOLE_QUANTITIES",
-    "UnwritableError",
     "check_writable",
     "event_line",
     "parse_event",
@@ -53,10 +52,6 @@ _LINE = re.compile(
     r"(?:,event=(?P<event>[a-z0-9_]{1,64}))? (?P<fields>.+) (?P<time>-?[0-9]{1,19})"
 )
 _FIELD = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\["\\])*"|[^", ]+)(?:,(?=[a-z])|\Z)')
-
-
-class UnwritableError(IngestError):
-    """A point that line protocol cannot carry, or text that is no line of ours."""
 
 
 def reading_lines(quantity: Quantity, columns: Columns) -> list[str]:

@@ -27,11 +27,14 @@ __all__ = ["ROLLED_UP", "Hourly", "HourlyRollups"]
 HOUR_MS = 3_600_000
 ROLLED_UP = (Quantity.PEOPLE_COUNT, Quantity.PEOPLE_IN, Quantity.PEOPLE_OUT)
 MADE_FROM = b"ljusvakt.made_from"
-_KINDS: dict[str, type[np.generic]] = {
+_KINDS: dict[str, Any] = {
     "hour_ms": np.int64,
     "sum": np.float64,
     "count": np.int64,
-} | dict.fromkeys(("mean", "min", "max"), np.float64)
+    "mean": np.float64,
+    "min": np.float64,
+    "max": np.float64,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from contracts.series_store import columns_of, rows_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.errors import UnwritableError
 from ingest.reading import QUANTITIES, Quantity
 from ingest.stores import StoredEvent
 from ingest.stores.lines import (
     WHOLE_QUANTITIES,
-    UnwritableError,
     event_line,
     parse_event,
     parse_reading,
