@@ -114,6 +114,7 @@ def judge_night(
     judge.level_kinds()
     learn(memory, night, levels, judge.suspect, rules, street)
     memory.night = number
+    memory.nights_judged += 1
 
 
 def push(memory: Memory, night: Night, levels: Levels, alone: Floats) -> None:
@@ -404,7 +405,24 @@ class Judge:
             silent[:] = False
         heard = memory.last_seen_ms > 0
         found = gateways_down(silent, memory.last_seen_ms, heard, self.street, self.whole)
-        self.gateway_sections = found
+        self.gateway_sections = found + self.gateways_never_heard()
+
+    def gateways_never_heard(self) -> list[Section]:
+        """Gateways of the registry behind which nobody ever spoke, while most of the city does.
+
+        A single luminaire that never spoke is not yet there; a whole gateway full of them is down.
+        """
+        memory = self.memory
+        never = memory.last_seen_ms == 0
+        if memory.nights_judged < 2 or never.mean() > 0.5:
+            return []
+        start = self.start_ms - int(memory.nights_judged) * 24 * HOUR_MS
+        since = np.full(self.street.n, start, dtype=np.int64)
+        return [
+            s
+            for s in gateways_down(never, since, ~self.about.planned, self.street, self.whole)
+            if len(s.rows) >= 8
+        ]
 
     def silence(self) -> None:
         """Devices without a reading for a day, the whole gateway's together."""

@@ -77,7 +77,14 @@ class Night:
     falls, rises : int32
         Lit to dark and back, over known slots.
     tail_h : float32
-        Length of the darkness that the night ended with [h]; 0 when it ended lit.
+        Length of the darkness that the night ended with [h]; 0 when it ended lit, or was dark throughout.
+        Headlights and a neighbour's light may interrupt it, for a sixth of its readings.
+    n_tail : int32
+        Readings in it.
+    dark_before : float32
+        Share of dark readings before it.
+    power_last : float32
+        Median of the night's last three power readings, over the rated power.
     first_lit_ms, last_lit_ms : int64
         0 where no light was seen.
     dark_since_ms : int64
@@ -131,6 +138,9 @@ class Night:
     falls: Ints
     rises: Ints
     tail_h: Floats
+    n_tail: Ints
+    dark_before: Floats
+    power_last: Floats
     first_lit_ms: Times
     last_lit_ms: Times
     dark_since_ms: Times
@@ -172,7 +182,7 @@ class Night:
 
 NIGHT_FEATURES = tuple(f.name for f in fields(Night))
 FLOAT_FEATURES = frozenset(
-    "lux_late dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
+    "dark_before power_last lux_late dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
     "information share power_night power_dark power_day equal_value".split()
 )
 TIME_FEATURES = frozenset(name for name in NIGHT_FEATURES if name.endswith("_ms"))
@@ -338,12 +348,13 @@ def burn(
     first = np.where(any_bright, np.argmax(bright, axis=1), x.shape[1])
     last = np.where(any_bright, x.shape[1] - 1 - np.argmax(bright[:, ::-1], axis=1), -1)
     out.lead[rows] = np.where(any_bright, count(dark & (index < first[:, None])), 0)
-    after = dark & (index > last[:, None])
-    out.trail[rows] = np.where(any_bright, count(after), 0)
-    any_after = after.any(axis=1)
-    first_after = np.argmax(after, axis=1)
-    last_after = x.shape[1] - 1 - np.argmax(after[:, ::-1], axis=1)
+    out.trail[rows] = np.where(any_bright, count(dark & (index > last[:, None])), 0)
+    first_after, n_after, before = dark_ending(dark, seen)
+    any_after = (n_after > 0) & any_bright
+    last_after = x.shape[1] - 1 - np.argmax(dark[:, ::-1], axis=1)
     out.tail_h[rows] = np.where(any_after, (last_after - first_after + 1) / 6, 0)
+    out.n_tail[rows] = np.where(any_after, n_after, 0)
+    out.dark_before[rows] = before
     t0 = start_ms + columns.start * SLOT_MS
     out.dark_since_ms[rows] = np.where(any_after, t0 + first_after * SLOT_MS, 0)
     out.first_lit_ms[rows] = np.where(any_bright, t0 + first * SLOT_MS, 0)
@@ -373,6 +384,36 @@ def burn(
         out.dim_level[rows] = np.where(by_motion, np.float32(np.nan), usual)[g]
 
 
+def dark_ending(dark: Bools, seen: Bools) -> tuple[Times, Ints, Floats]:
+    """The darkness that a night ended with.
+
+    It is the longest stretch up to the last reading of which five sixths are dark and which begins and
+    ends dark.
+
+    Returns
+    -------
+    first : int64 (n,)
+        Slot in which it begins.
+    readings : int32 (n,)
+        Known readings in it; 0 where the night ended lit.
+    before : float32 (n,)
+        Share of dark readings before it; NaN where there is none.
+    """
+    n_dark = np.cumsum(dark[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
+    n_seen = np.cumsum(seen[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
+    last_two = (n_seen <= 2) & seen
+    ends_dark = ~np.any(last_two & ~dark, axis=1) & seen.any(axis=1)
+    fits = dark & (6 * n_dark >= 5 * n_seen) & ends_dark[:, None]
+    some = fits.any(axis=1)
+    first = np.where(some, np.argmax(fits, axis=1), 0).astype(np.int32)
+    rows = np.arange(len(dark))
+    readings = np.where(some, n_seen[rows, first], 0).astype(np.int32)
+    earlier_seen = n_seen[:, 0] - readings
+    earlier_dark = n_dark[:, 0] - np.where(some, n_dark[rows, first], 0)
+    before = np.where(earlier_seen > 0, earlier_dark / np.maximum(earlier_seen, 1), np.nan)
+    return first.astype(np.int64), readings, before.astype(np.float32)
+
+
 def switching_elevations(
     lux: Floats, own: Floats, elevation: Floats, group: Ints, columns: slice
 ) -> tuple[Floats, Floats]:
@@ -388,10 +429,8 @@ def switching_elevations(
     some = lit.any(axis=1)
     first = np.argmax(lit, axis=1)
     last = lit.shape[1] - 1 - np.argmax(lit[:, ::-1], axis=1)
-    rows = np.arange(len(lux))
     first_deg = np.where(some, deg[group, first], np.float32(np.nan))
     last_deg = np.where(some, deg[group, last], np.float32(np.nan))
-    del rows
     return first_deg.astype(np.float32), last_deg.astype(np.float32)
 
 
@@ -421,12 +460,21 @@ def watts(
     at_level = np.where((lit & ~motion)[g], night / (0.08 + 0.92 * level[g]), np.float32(np.nan))
     (middle,) = row_quantiles(at_level, 0.5)
     out.power_night[rows] = middle
+    out.power_last[rows] = last_readings(np.where(lit[g], night, np.float32(np.nan)))
     sunny = np.stack([(e.elevation > 5) & ~e.night for e in expected])
     used = sunny.any(axis=0)
     if used.any():
         by_day = np.where(sunny[:, used][g], relative[:, used], np.float32(np.nan))
         (low,) = row_quantiles(by_day, 0.4)
         out.power_day[rows] = np.where(count(np.isfinite(by_day)) >= 6, low, np.nan)
+
+
+def last_readings(values: Floats, number: int = 3) -> Floats:
+    """Median of the last few values of each row; NaN with fewer than that."""
+    there = np.isfinite(values)
+    from_end = np.cumsum(there[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
+    (middle,) = row_quantiles(np.where(there & (from_end <= number), values, np.float32(np.nan)), 0.5)
+    return np.where(from_end[:, 0] >= number, middle, np.float32(np.nan))
 
 
 def sunlight(

@@ -59,11 +59,16 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         mostly = (share > rules.dark_share) & ((level < rules.dark_level) | weak)
         # While the reference is only the registry's word, half of it is no darkness yet.
         mostly &= memory.frozen | (level < 0.25) | (weak & (memory.heard_nights > 3) & (share > 0.95))
-        ended = (night.tail_h >= rules.tail_h) & (night.trail >= 6) & (night.rises <= 2)
+        before = ~(night.dark_before > 0.2)
+        ended = (night.tail_h >= rules.tail_h) & (night.n_tail >= 4) & before
+        ended &= memory.frozen | (share < 0.8)
+        # A lamp that took no power in the last readings, or said so itself, needs less time.
+        sure = (night.power_last < 0.06) | (night.n_failed >= 2)
+        ended |= sure & (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 2) & before
         by_watts = night.power_dark > 0.75
         has_watts = np.isfinite(night.power_dark)
         out = enough & ~sensor_side & ~turned & (mostly | ended)
-        out &= ~has_watts | (night.power_dark > 0.3) | (ended & (night.power_dark > 0.1))
+        out &= ~has_watts | (night.power_dark > 0.3) | (ended & (night.power_last < 0.06))
         out |= by_watts
         dead = enough & ~sensor_side & (((share > 0.75) & (~(raw >= 0.55))) | ended)
         dead |= by_watts

@@ -22,6 +22,8 @@ class Rules:
         Own level below which a luminaire is out.
     tail_h : float
         Darkness up to the end of the night that proves a failure in mid-night [h].
+    sure_tail_h : float
+        The same where watts or status bits agree [h].
     level_loss : float
         Fall that is looked into (log).
     slow_loss : float
@@ -52,7 +54,8 @@ class Rules:
     reference_nights: int = 10
     dark_share: float = 0.75
     dark_level: float = 0.40
-    tail_h: float = 3.0
+    tail_h: float = 2.0
+    sure_tail_h: float = 0.5
     level_loss: float = 0.16
     slow_loss: float = 0.11
     surplus_low: float = 0.60

@@ -61,7 +61,9 @@ class FeatureStore:
             self._nights[number] = (list(names), night)
             return
         columns: dict[str, object] = {"device": pa.array(list(names), pa.string())}
-        columns |= {name: pa.array(getattr(night, name), from_pandas=True) for name in NIGHT_FEATURES}
+        columns |= {
+            name: pa.array(getattr(night, name), from_pandas=True) for name in NIGHT_FEATURES
+        }
         table = pa.table(columns).replace_schema_metadata({"feature_version": VERSION})
         where = self.root / "features" / f"night={night_name(number)}" / "part.parquet"
         replace_file(where, lambda path: pq.write_table(table, path, compression="zstd"))
@@ -99,6 +101,7 @@ class FeatureStore:
             "names": list(names),
             "night": memory.night,
             "hold_until": memory.hold_until,
+            "nights_judged": memory.nights_judged,
             "open": [plain(e) for e in memory.open.values()],
             "closed": [plain(e) for e in memory.closed],
         }
@@ -135,7 +138,10 @@ class FeatureStore:
                     return None
                 setattr(memory, name, stored[name])
         memory.night, memory.hold_until = rest["night"], rest["hold_until"]
-        memory.open = {(e["row"], KIND_AT[FindingKind(e["kind"])]): episode(e) for e in rest["open"]}
+        memory.nights_judged = rest["nights_judged"]
+        memory.open = {
+            (e["row"], KIND_AT[FindingKind(e["kind"])]): episode(e) for e in rest["open"]
+        }
         memory.closed = [episode(e) for e in rest["closed"]]
         return memory
 
@@ -193,6 +199,7 @@ def copy_memory(memory: Memory) -> Memory:
         n=memory.n,
         night=memory.night,
         hold_until=memory.hold_until,
+        nights_judged=memory.nights_judged,
         open={k: Episode(**fields_of(e)) for k, e in memory.open.items()},
         closed=[Episode(**fields_of(e)) for e in memory.closed],
         **values,
