@@ -91,7 +91,7 @@ def documented_rows() -> dict[str, str]:
     for line in DOCS.read_text("utf-8").splitlines():
         if heading := re.match(r"## `\[+([a-z]+)\]+`", line):
             table = heading[1]
-        elif row := re.match(r"\| `([a-z_0-9]+)` \| ([^|]*) \|", line):
+        elif table and (row := re.match(r"\| `([a-z_0-9]+)` \| ([^|]*) \|", line)):
             rows[f"{table}.{row[1]}"] = row[2].strip().strip("`")
     return rows
 

@@ -1,0 +1,161 @@
+"""What the simulated devices write, the collector reads: two readings of one page of rules."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_sim.devices import nas_ul20xx
+from firmware_sim.devices.elsys import encode_elsys
+from firmware_sim.devices.envelopes import Uplink, chirpstack_v3, chirpstack_v4, things_stack_v3
+from firmware_sim.devices.lorawan import LuminaireController
+from firmware_sim.devices.native import encode_events, encode_readings, topic
+from firmware_sim.devices.node import Node, Row
+from firmware_sim.scenario import load_scenario
+from firmware_sim.world import build_city
+from ingest.devices import DeviceEntry, Registry
+from ingest.reading import QUANTITIES, Quantity
+from ingest.wire import decode
+
+START_MS = 1_790_000_000_000
+EUI = "FEFF010203040506"
+REGISTRY = Registry([DeviceEntry("L-1", dev_eui=EUI, codec="elsys"), DeviceEntry("N-1")])
+TIMES = st.integers(1_577_836_800_000, 4_000_000_000_000)
+
+
+def value_of(quantity: Quantity) -> st.SearchStrategy[float]:
+    spec = QUANTITIES[quantity]
+    return st.floats(spec.lowest, spec.highest, allow_nan=False).filter(
+        lambda v: v not in spec.sentinels
+    )
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[list[int], dict[str, list[float | None]]]:
+    """Times and columns of a message; some values not known."""
+    first = draw(TIMES)
+    deltas = draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=8))
+    names = draw(st.lists(st.sampled_from(list(Quantity)), min_size=1, max_size=3, unique=True))
+    columns: dict[str, list[float | None]] = {}
+    for name in names:
+        values = st.lists(
+            st.none() | value_of(name), min_size=len(deltas), max_size=len(deltas)
+        )
+        columns[name.value] = draw(values)
+    return [first, *(first + d for d in deltas[1:])], columns
+
+
+@given(batches(), st.integers(0, 1000), st.integers(0, 2**32 - 1), st.booleans())
+def test_a_batch_is_read_as_it_was_written(
+    batch: tuple[list[int], dict[str, list[float | None]]], boot: int, seq: int, simulated: bool
+) -> None:
+    times, columns = batch
+    payload = encode_readings(times, columns, boot=boot, seq=seq, simulated=simulated)
+    decoded = decode(topic("G-1", "L-1", "readings"), payload, REGISTRY)
+
+    expected = {
+        name: [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
+        for name, values in columns.items()
+    }
+    found = {s.quantity.value: list(zip(s.time_ms, s.value, strict=True)) for s in decoded.series}
+    assert found == {name: rows for name, rows in expected.items() if rows}
+    assert decoded.skipped == sum(v is None for values in columns.values() for v in values)
+    assert decoded.simulated == simulated
+    assert decoded.sequence is not None
+    assert (decoded.sequence.boot, decoded.sequence.first, decoded.sequence.count) == (
+        boot, seq, len(times),
+    )  # fmt: skip
+
+
+@given(TIMES, st.sampled_from([True, False, None]), st.sampled_from(["", "DALI 0x12"]))
+def test_a_fault_report_is_read_as_it_was_written(time_ms: int, active: bool | None, info: str) -> None:
+    payload = encode_events(time_ms, "lamp_failure", active=active, info=info)
+    (event,) = decode(topic("G-1", "L-1", "events"), payload, REGISTRY).events
+
+    assert (event.device_id, event.time_ms, event.event) == ("L-1", time_ms, "lamp_failure")
+    assert (event.active, event.info) == (active, info)
+
+
+def test_a_node_that_resends_repeats_the_same_readings_and_numbers() -> None:
+    node = Node("G-1", "L-1", boot=4)
+    sent = node.send([Row(START_MS + k, {"illuminance_lx": 1.5 * k}) for k in range(5)])
+    node.acknowledge(4, 1)
+    (first,), (again,) = (
+        [decode(m.topic, m.payload, REGISTRY) for m in messages] for messages in (sent, node.resend())
+    )
+
+    assert again.series[0].time_ms == first.series[0].time_ms[2:]
+    assert again.series[0].value == first.series[0].value[2:]
+    assert again.sequence is not None
+    assert again.sequence.first == 2
+
+
+@pytest.mark.parametrize("envelope", [chirpstack_v4, chirpstack_v3, things_stack_v3])
+def test_an_elsys_uplink_is_read_through_every_network_server(envelope: object) -> None:
+    payload = encode_elsys(light_lx=123, temperature_c=-4.5, humidity_pct=81, motion=3, supply_v=3.5)
+    uplink = Uplink(EUI, "L-1", "ELSYS ERS", 5, 99, payload, START_MS)
+    where, message = envelope(uplink)  # type: ignore[operator]
+    decoded = decode(where, message, REGISTRY)
+    values = {s.quantity: s.value[0] for s in decoded.series}
+
+    assert values[Quantity.ILLUMINANCE] == 123
+    assert values[Quantity.TEMPERATURE] == pytest.approx(-4.5)
+    assert values[Quantity.HUMIDITY] == 81
+    assert values[Quantity.MOTION] == 3
+    assert values[Quantity.BATTERY_VOLTAGE] == pytest.approx(3.5)
+    assert {s.device_id for s in decoded.series} == {"L-1"}
+    assert decoded.network_ms == START_MS
+    assert decoded.frame is not None
+    assert (decoded.frame.frame_counter, decoded.frame.payload) == (99, payload)
+
+
+def test_a_luminaire_controller_is_read_by_the_codec_of_its_profile() -> None:
+    controller = LuminaireController.named("L-7", 40.0)
+    registry = Registry([DeviceEntry("L-7", dev_eui=controller.radio.dev_eui)])
+    controller.burn(START_MS, level=0.6, power_w=31.0, lamp_failure=False)
+    messages = controller.burn(START_MS + 3_600_000, level=0.6, power_w=2.0, lamp_failure=True)
+    decoded = [decode(m.topic, m.payload, registry) for m in messages]
+    values = {s.quantity: s.value[-1] for d in decoded for s in d.series}
+    events = [(e.event, e.active) for d in decoded for e in d.events]
+
+    assert values[Quantity.POWER] == 2
+    assert values[Quantity.DIMMING] == 60
+    assert int(values[Quantity.LAMP_STATUS]) & 1
+    assert ("lamp_failure", True) in events
+
+
+def test_a_meters_alert_is_read_as_power_at_least() -> None:
+    payload = nas_ul20xx.encode_metering_alert(
+        power_w=3, voltage_v=231, power_factor=0.5, lamp_error=True
+    )
+    registry = Registry([DeviceEntry("L-7", dev_eui=EUI, codec="nas")])
+    uplink = Uplink(EUI, "L-7", "UL2014", nas_ul20xx.ALERT_PORT, 3, payload, START_MS)
+    decoded = decode(*chirpstack_v4(uplink), registry)
+
+    assert {s.quantity: s.value for s in decoded.series}[Quantity.POWER] == [3]
+    assert decoded.events
+
+
+def test_every_message_of_a_simulated_day_can_be_read() -> None:
+    city = build_city(load_scenario("nuisances").changed(luminaires=120, days=1))
+    registry = Registry([DeviceEntry(str(row["device_id"])) for row in city.assets_rows()])
+    start_ms = city.scenario.start_ms
+    readings = messages = 0
+    for where, payload, received_ms in city.history(start_ms, start_ms + 86_400_000):
+        decoded = decode(where, payload, registry)
+        assert decoded.simulated
+        assert len(payload) <= 65_536
+        assert start_ms <= received_ms < start_ms + 86_400_000
+        readings += sum(len(s.value) for s in decoded.series)
+        messages += 1
+
+    assert messages > 400
+    assert readings > 20_000
+
+
+def test_envelopes_are_plain_json() -> None:
+    _, message = chirpstack_v4(Uplink(EUI, "Å", "ELSYS", 5, 1, b"\x04\x00\x01", START_MS))
+
+    assert base64.b64decode(json.loads(message)["data"]) == b"\x04\x00\x01"
