@@ -13,14 +13,17 @@ import structlog
 import uvicorn
 
 from analytics.rules import Rules
+from api.alerting import Alerting
 from api.app import create_app
 from api.assets_registry import write_registry
 from api.clock import Clock
 from api.datadir import DataDir
+from api.doctor import influx_target
 from api.errors import BadInputError
 from api.feature_store import FeatureStore
 from api.judging import Judge
 from api.ledger import Ledger, open_ledger
+from api.ledger.leader import Leader
 from api.operations.sla import load_policy
 from api.rounds import Rounds
 from api.rules_file import load_rules
@@ -36,7 +39,7 @@ from ingest.shipper import Shipper, StoreShipper
 from ingest.sources.mqtt5 import Mqtt5Source
 from ingest.sources.paho import PahoSource
 from ingest.stores import SeriesStore
-from ingest.stores.influx import InfluxStore, InfluxTarget
+from ingest.stores.influx import InfluxStore
 from ingest.stores.parquet import ParquetStore
 from ingest.topics import FILTERS
 
@@ -84,13 +87,24 @@ class Platform:
     shipper: Shipper | None = None
     collector: Collector | None = None
     ledger: Ledger | None = None
+    leader: Leader | None = None
     rounds: Rounds | None = None
+    alerting: Alerting | None = None
     services: Services | None = None
 
     def publish_registry(self) -> None:
         """Let ingest know the devices that stand in the ledger."""
         if self.ledger is not None:
             write_registry(self.ledger.assets(), self.data.registry)
+
+    def first_sign_in(self, url: str) -> str:
+        """A link that lets the first administrator choose a password; empty once there is one."""
+        if self.ledger is None or self.ledger.users():
+            return ""
+        now_ms = self.clock.now_ms()
+        self.ledger.create_user("admin", roles={"admin"}, now_ms=now_ms)
+        token = self.ledger.sign_in_link("admin", now_ms=now_ms)
+        return f"{url.rstrip('/')}/welcome?token={token}"
 
     async def run(self, listener: socket.socket | None = None) -> None:
         """Do everything this process does until it is cancelled."""
@@ -101,6 +115,8 @@ class Platform:
                 tasks.create_task(self.collector.run(), name="collector")
             if self.rounds is not None:
                 tasks.create_task(self.rounds.run(), name="rounds")
+            if self.alerting is not None:
+                tasks.create_task(self.alerting.run(), name="alerts")
             if self.services is not None and listener is not None:
                 tasks.create_task(serve(self.services, listener), name="pages")
 
@@ -154,7 +170,18 @@ async def open_platform(
             platform.collector = _make_collector(platform, platform.broker, platform.journal)
             told("collector", "collector: decode, judge, journal, acknowledge")
         if Part.ROUNDS in parts and platform.ledger is not None:
-            platform.rounds = _make_rounds(platform, platform.ledger, rounds_from_ms)
+            platform.leader = Leader(platform.ledger.database)
+            stack.callback(platform.leader.resign)
+            platform.rounds = _make_rounds(
+                platform, platform.ledger, platform.leader, rounds_from_ms
+            )
+            platform.alerting = Alerting(
+                platform.ledger,
+                settings,
+                clock,
+                may_send=platform.leader.leads,
+                base_url=settings.http.address,
+            )
         if Part.PAGES in parts and platform.ledger is not None:
             platform.services = _make_services(platform, platform.ledger, demo_token)
         yield platform
@@ -188,7 +215,7 @@ def _open_series(
         stack.callback(platform.reader.close)
     told("journal", "journal: durable before anything is acknowledged")
     if settings.store.kind == "influx":
-        influx = InfluxStore(_influx_target(settings), now_ms=now_ms)
+        influx = InfluxStore(influx_target(settings), now_ms=now_ms)
         stack.callback(influx.close)
         platform.store = influx
         if platform.journal is not None and platform.reader is not None:
@@ -207,16 +234,6 @@ def _open_series(
                 retention_days=settings.store.retention_days,
             )
     told("store", f"store: {settings.store.kind}")
-
-
-def _influx_target(settings: Settings) -> InfluxTarget:
-    return InfluxTarget(
-        url=settings.store.influx_url,
-        bucket=settings.store.influx_bucket,
-        token=settings.store.influx_token.get_secret_value(),
-        org=settings.store.influx_org,
-        ca_file=settings.store.influx_ca_file,
-    )
 
 
 def _open_ledger(platform: Platform, stack: AsyncExitStack, demo_token: str) -> None:
@@ -262,7 +279,9 @@ def _filters(groups: list[str]) -> tuple[str, ...]:
     return native + tuple(f for f in FILTERS if not f.startswith("ljusvakt/"))
 
 
-def _make_rounds(platform: Platform, ledger: Ledger, rounds_from_ms: int | None) -> Rounds:
+def _make_rounds(
+    platform: Platform, ledger: Ledger, leader: Leader, rounds_from_ms: int | None
+) -> Rounds:
     settings = platform.settings
     rules_file = settings.rounds.rules_file
     judge = Judge(
@@ -283,6 +302,7 @@ def _make_rounds(platform: Platform, ledger: Ledger, rounds_from_ms: int | None)
         state_file=platform.data.path / "rounds.json",
         start_ms=week_ago_ms if rounds_from_ms is None else rounds_from_ms,
         light_every_ms=settings.rounds.light_round_minutes * MINUTE_MS,
+        may_run=leader.leads,
     )
 
 

@@ -4,21 +4,20 @@ import asyncio
 import os
 import secrets
 import shutil
-import signal
 import webbrowser
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from api.assets import Asset, AssetKind, Supply, Switching
+from api.assets_import import asset_of, text
 from api.bootstrap import Platform, bind, open_platform
 from api.clock import Clock
 from api.datadir import read_json, write_json
 from api.errors import BadInputError
 from api.progress import Progress
+from api.running import side_by_side, stop_signal, until
 from api.settings import Settings
 from firmware_sim.live import LiveCity
 from firmware_sim.scenario import load_scenario
@@ -90,7 +89,7 @@ async def run_demo(settings: Settings, options: DemoOptions, progress: Progress)
     clock = Clock(start_ms=kept.get("now_ms", scenario.stop_ms), speed=options.speed, held=True)
     token = secrets.token_urlsafe(24)
     state = _State(folder / STATE, clock, kept | {"lamps": options.lamps})
-    stopping = _signals()
+    stopping = stop_signal()
     async with open_platform(
         settings,
         clock=clock,
@@ -102,7 +101,7 @@ async def run_demo(settings: Settings, options: DemoOptions, progress: Progress)
         progress.step("city", f"city: {options.lamps} luminaires in {len(city.feeders)} feeders")
         if options.history and not kept.get("history_done"):
             state.save()
-            await _or_stop(_tell_history(platform, city, progress), stopping)
+            await until(_tell_history(platform, city, progress), stopping)
         if stopping.is_set():
             return
         state.values["history_done"] = True
@@ -126,7 +125,7 @@ async def run_demo(settings: Settings, options: DemoOptions, progress: Progress)
             since_ms=clock.now_ms() - (RESEND_MS if kept else 0),
         )
         clock.release()
-        async with _running(platform.run(listener), live.run(), state.keep()) as died:
+        async with side_by_side(platform.run(listener), live.run(), state.keep()) as died:
             progress.step("seeded", "faults were set in; `--json` names them", faults=_seeded(city))
             progress.step(
                 "ready",
@@ -139,55 +138,9 @@ async def run_demo(settings: Settings, options: DemoOptions, progress: Progress)
             )
             if options.browse and _has_desktop():
                 webbrowser.open(url)
-            await _or_stop(died, stopping)
+            await until(died, stopping)
         state.save()
         progress.step("stopping", "stopping; the next start goes on from here")
-
-
-def _signals() -> asyncio.Event:
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
-
-
-async def _or_stop(work: Any, stopping: asyncio.Event) -> None:
-    """Wait for the work or for the signal to stop; what the work raised is raised."""
-    doing = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if doing.done():
-        doing.result()
-    else:
-        doing.cancel()
-        with suppress(asyncio.CancelledError):
-            await doing
-
-
-@asynccontextmanager
-async def _running(*work: Any) -> AsyncIterator["asyncio.Future[None]"]:
-    """Run these side by side; yields a future that ends when one of them does."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def ended(task: "asyncio.Future[None]") -> None:
-        if not died.done() and not task.cancelled():
-            error = task.exception()
-            if error is not None:
-                died.set_exception(error)
-            else:
-                died.set_result(None)
-
-    for task in tasks:
-        task.add_done_callback(ended)
-    try:
-        yield died
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        died.cancel()
 
 
 class _State:
@@ -227,16 +180,11 @@ def _has_desktop() -> bool:
 
 def _put_city(platform: Platform, city: City) -> None:
     if platform.ledger is not None:
-        assets = [_asset(row) for row in city.assets_rows()]
+        assets = [
+            asset_of({name: text(cell) for name, cell in row.items()}) for row in city.assets_rows()
+        ]
         platform.ledger.put_assets(assets, now_ms=platform.clock.now_ms(), whole=True)
         platform.publish_registry()
-
-
-def _asset(row: dict[str, Any]) -> Asset:
-    known = {name: value for name, value in row.items() if value not in ("", None)}
-    kinds = {"kind": AssetKind, "switching": Switching, "supply": Supply}
-    known |= {name: kind(known[name]) for name, kind in kinds.items() if name in known}
-    return Asset(**({"luminaire_id": ""} | known))
 
 
 def _seeded(city: City) -> list[dict[str, str]]:

@@ -30,7 +30,8 @@ class LjusvaktError(Exception):
     """
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(f"{message} {remedy}".strip())
+        # One line reads as sentences, whether or not the message ended as one.
+        super().__init__(f"{message.rstrip('.')}. {remedy}" if remedy else message)
         self.message = message
         self.remedy = remedy
 

@@ -134,6 +134,11 @@ class HttpSettings(_Section):
     max_body_mb: Annotated[int, Field(description="Largest request body [MB]", ge=1, le=1024)] = 20
     tiles_url: Annotated[str, Field(description="Map tiles; empty: our own streets only")] = ""
 
+    @property
+    def address(self) -> str:
+        """Where people find the pages."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
 
 class AccessSettings(_Section):
     """Who may do what."""
@@ -153,6 +158,9 @@ class NotifySettings(_Section):
         SecretStr, Field(description="smtp://user:password@host:port; empty: no e-mail")
     ] = SecretStr("")
     smtp_from: Annotated[str, Field(description="Sender of e-mail")] = ""
+    apprise: Annotated[
+        dict[str, SecretStr], Field(description="Name and apprise address of each channel")
+    ] = {}
     webhook_allow: Annotated[
         list[str], Field(description="host:port of receivers on a closed network")
     ] = []
