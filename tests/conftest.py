@@ -3,9 +3,14 @@
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from contracts.postgres_server import PostgresServer
 
 SERVERS_REQUIRED = os.environ.get("LJUSVAKT_REQUIRE_SERVERS") == "1"
 
@@ -84,3 +89,21 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         if name.startswith("LJUSVAKT_") and name != "LJUSVAKT_DATA":
             monkeypatch.delenv(name)
     return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_bin: Path) -> Iterator["PostgresServer"]:
+    """A real PostgreSQL server; `fresh()` makes a database."""
+    from contracts.postgres_server import postgres_server
+
+    with postgres_server(postgres_bin) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a fresh ledger can be: the same test runs over both databases."""
+    if request.param == "sqlite":
+        return str(tmp_path / "ops.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.fresh()

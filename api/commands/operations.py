@@ -181,12 +181,16 @@ def import_summary(
 def import_text(summary: dict[str, Any]) -> str:
     """The same for people."""
     lines = [
-        f"read {summary['read']} assets, skipped {summary['skipped']} rows, "
-        f"rejected {len(summary['rejected'])}",
+        (
+            f"read {summary['read']} assets, skipped {summary['skipped']} rows, "
+            f"rejected {len(summary['rejected'])}"
+        ),
         *(f"  line {r['line']}: {r['reason']}" for r in summary["rejected"][:20]),
-        f"{'added' if summary['applied'] else 'would add'} {summary['added']}, "
-        f"change {len(summary['changed'])}, remove {len(summary['removed'])}, "
-        f"leave {summary['same']}",
+        (
+            f"{'added' if summary['applied'] else 'would add'} {summary['added']}, "
+            f"change {len(summary['changed'])}, remove {len(summary['removed'])}, "
+            f"leave {summary['same']}"
+        ),
     ]
     for c in summary["changed"][:20]:
         fields = ", ".join(f"{n}: {a} -> {b}" for n, (a, b) in c["fields"].items())

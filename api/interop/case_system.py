@@ -293,5 +293,5 @@ def json_list(answer: Response) -> list[dict[str, Any]]:
         content = lists[0] if len(lists) == 1 else [content]
     if not isinstance(content, list):
         raise DeliveryError("the case system answered with something else than a list.")
-    items = cast("list[dict[str, Any]]", content)
-    return [item for item in items if isinstance(item, dict)]
+    items = cast("list[object]", content)
+    return [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 
 from alembic import context
 
-import api.ledger.models  # noqa: F401 - declares the tables
 from api.ledger.base import Base
 
+import_module("api.ledger.models")  # declares the tables
 if find_spec("api.ledger.interventions") is not None:
     import_module("api.ledger.interventions")  # declares the planners' tables
 
