@@ -68,6 +68,8 @@ NO_CHANGE = 0.10  # an interval inside -10 % .. +10 % means "no measurable chang
 POWER = 0.80
 INFLUENCE_ZONE_M = 300.0  # sites nearer than this may share the treated site's people
 MAX_PLACEBO_SETS = 200
+OUTLYING_FLOOR = 0.1  # five times it: a control within a factor of 1.6 is never called outlying
+IMPLAUSIBLE_LOG = float(np.log(10.0))  # no street does that alone; a counter does
 SCALE_FLOOR = 1e-6  # of a series without any noise: keeps 0/0 out, far below any real count
 
 # Local clock hours [start, stop); a band whose stop is not after its start runs over midnight and
@@ -104,6 +106,7 @@ class Exclusion(StrEnum):
     DATA_GAP = "data_gap"
     SILENT_WEEK = "silent_or_empty_week"
     TOO_MANY_ZEROS = "too_many_zeros"
+    IMPLAUSIBLE = "changed_tenfold_alone"
     LESS_ALIKE = "less_alike_than_the_hundred_best"
 
 
@@ -324,10 +327,9 @@ def effect(
     return replace(
         judge(fit, window, alpha),
         share_missing=missing,
-        n_controls=len(usable),
         controls=usable,
         excluded=excluded,
-        warnings=warnings_of(fit, window.n_pre, usable),
+        warnings=warnings_of(fit, window.n_pre, usable, logs[:, len(sites) :]),
     )
 
 
@@ -440,7 +442,7 @@ def refusal_of_treated(
 
 def present_share(block: Floats) -> Floats:
     """Share of days present per column, 0..1."""
-    return np.asarray(np.isfinite(block).mean(axis=0), dtype=np.float64)
+    return np.asarray(np.isfinite(block).sum(axis=0) / len(block))
 
 
 def zero_share(block: Floats) -> Floats:
@@ -462,7 +464,8 @@ def fit_controls(
 
     A week is alive with at least three days present and somebody counted; every one of the eight
     weeks before and all weeks after must be, and 85 % of the whole window. In those two periods
-    three days in four must be present.
+    three days in four must be present. One that moved tenfold while the middle one did not is a
+    counter that was changed or hacked, not a street.
     """
     if not candidates:
         return (), ()
@@ -478,6 +481,11 @@ def fit_controls(
         < MIN_VALID_SHARE,
         Exclusion.TOO_MANY_ZEROS: zero_share(block[: window.n_pre]) > MAX_ZERO_SHARE,
     }
+    fit = ~np.any(list(reasons.values()), axis=0)
+    if fit.any():
+        moved = np.zeros(len(candidates))
+        moved[fit] = steps(np.log1p(block[:, fit]), window.n_pre)
+        reasons[Exclusion.IMPLAUSIBLE] = np.abs(moved) > IMPLAUSIBLE_LOG
     usable: list[int] = []
     unfit: list[tuple[int, Exclusion]] = []
     for i, column in enumerate(candidates):
@@ -572,22 +580,26 @@ def gaps(logs: Floats, n_treated: int, n_pre: int) -> Gaps:
     P = np.linalg.inv(M + ridge * np.eye(n_controls))
     treated_gap = y - Z @ (P @ (Z[:n_pre].T @ zeroed(y[:n_pre])))
     sets = placebo_sets(n_controls, n_treated)
-    block = P[sets[:, :, None], sets[:, None, :]] - 1 / (n_controls * ridge)
-    weights = np.linalg.solve(block, np.full((*sets.shape, 1), 1 / n_treated))[:, :, 0]
-    spread = np.zeros((n_controls, len(sets)))
-    spread[sets, np.arange(len(sets))[:, None]] = weights
-    placebo_gap = (Z @ P) @ spread
     silent = ~np.isfinite(others)
-    placebo_gap[silent[:, sets].any(axis=2)] = np.nan
+    if n_treated == 1:
+        placebo_gap = (Z @ P) / (np.diag(P) - 1 / (n_controls * ridge))
+        placebo_gap[silent] = np.nan
+    else:
+        block = P[sets[:, :, None], sets[:, None, :]] - 1 / (n_controls * ridge)
+        weights = np.linalg.solve(block, np.full((*sets.shape, 1), 1 / n_treated))[:, :, 0]
+        spread = np.zeros((n_controls, len(sets)))
+        spread[sets, np.arange(len(sets))[:, None]] = weights
+        placebo_gap = (Z @ P) @ spread
+        placebo_gap[silent[:, sets].any(axis=2)] = np.nan
     return Gaps(np.column_stack([treated_gap, placebo_gap]), n_controls, n_treated)
 
 
 def placebo_sets(n_controls: int, size: int) -> npt.NDArray[np.intp]:
     """Control sets as large as the treated one: all of them, or 200 drawn with a fixed seed."""
-    if comb(n_controls, size) <= MAX_PLACEBO_SETS:
-        return np.array(list(combinations(range(n_controls), size)), dtype=np.intp)
     if size == 1:
         return np.arange(n_controls, dtype=np.intp)[:, None]
+    if comb(n_controls, size) <= MAX_PLACEBO_SETS:
+        return np.array(list(combinations(range(n_controls), size)), dtype=np.intp)
     rng = np.random.default_rng(0)
     drawn = [rng.choice(n_controls, size, replace=False) for _ in range(MAX_PLACEBO_SETS)]
     return np.sort(np.array(drawn, dtype=np.intp), axis=1)
@@ -601,7 +613,7 @@ def shifts(fit: Gaps, n_pre: int) -> tuple[Floats, Floats]:
     present = np.isfinite(weekly).sum(axis=0)
     centred = zeroed(weekly - mean_present(weekly))
     variance = np.where(present > 1, (centred**2).sum(0) / np.maximum(present - 1, 1), 0.0)
-    typical = float(np.median(np.sqrt(variance[1:]))) ** 2
+    typical = middle(np.sqrt(variance[1:])) ** 2
     scale = np.sqrt(SHRINK * variance + (1 - SHRINK) * typical)
     return delta, np.maximum(scale, SCALE_FLOOR)
 
@@ -618,7 +630,7 @@ def judge(fit: Gaps, window: Window, alpha: float) -> Effect:
     shift = float(delta[0])
     tau = abs(shift) / max(float(spread), 1e-300)
     p_value = float(2 * stdtr(df, -tau)) if shift else 1.0
-    rmse = np.sqrt(mean_present(fit.gap[: window.n_pre] ** 2))
+    rmse = prefit_rmse(fit, window.n_pre)
     return Effect(
         log_ratio=shift,
         low=shift - half,
@@ -633,7 +645,7 @@ def judge(fit: Gaps, window: Window, alpha: float) -> Effect:
         degrees_of_freedom=df,
         verdict=verdict_of(shift, half, p_value, alpha),
         prefit_rmse=float(rmse[0]),
-        prefit_rmse_controls=float(np.median(rmse[1:])),
+        prefit_rmse_controls=middle(rmse[1:]),
         share_missing=float("nan"),
         n_pre=window.n_pre,
         n_post=window.n_post,
@@ -652,23 +664,39 @@ def verdict_of(shift: float, half: float, p_value: float, alpha: float) -> Verdi
     return Verdict.NO_MEASURABLE_CHANGE if inside else Verdict.INCONCLUSIVE
 
 
-def warnings_of(fit: Gaps, n_pre: int, usable: tuple[int, ...]) -> tuple[str, ...]:
+def warnings_of(fit: Gaps, n_pre: int, usable: tuple[int, ...], logs: Floats) -> tuple[str, ...]:
     """What a careful reader wants to know although there is an answer."""
     found: list[str] = []
     if fit.n_controls < 2 * MIN_CONTROLS:
         found.append("few_controls")
-    rmse = np.sqrt(mean_present(fit.gap[:n_pre] ** 2))
-    if rmse[0] > 2 * np.median(rmse[1:]):
+    rmse = prefit_rmse(fit, n_pre)
+    if rmse[0] > 2 * middle(rmse[1:]):
         found.append("poor_fit")
-    if fit.n_treated == 1:
-        delta, scale = shifts(fit, n_pre)
-        z = np.abs(delta / scale)[1:]
-        # A control that alone carries the placebo spread widens the interval for all: a hacked or
-        # moved counter looks like this. It is named, not removed: removing what strays most would
-        # make every interval too short.
-        outlying = np.flatnonzero(z > 6 * max(float(np.median(z)), 0.5))
-        found += [f"outlying_control:{usable[i]}" for i in outlying]
+    # A control that moved far from the others widens the interval for all: a hacked or moved
+    # counter looks like this. It is named, not removed: removing what strays most would make
+    # every interval too short.
+    moved = steps(logs, n_pre)
+    usual = max(1.4826 * middle(np.abs(moved)), OUTLYING_FLOOR)
+    found += [f"outlying_control:{usable[i]}" for i in np.flatnonzero(np.abs(moved) > 5 * usual)]
     return tuple(found)
+
+
+def steps(logs: Floats, n_pre: int) -> Floats:
+    """How far each control moved at the start, less what the middle one did [log units]."""
+    moved = mean_present(logs[n_pre:]) - mean_present(logs[n_pre - REFERENCE_DAYS : n_pre])
+    return np.asarray(moved - middle(moved))
+
+
+def prefit_rmse(fit: Gaps, n_pre: int) -> Floats:
+    """Root mean square of every gap before the start [log units]."""
+    return np.asarray(np.sqrt(mean_present(fit.gap[:n_pre] ** 2)))
+
+
+def middle(values: Floats) -> float:
+    """Median of a few numbers, many times faster than numpy's."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    return float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
 
 
 def refused_effect(
