@@ -365,6 +365,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Listening already: no other may take the port, and who comes early waits.
+        listener.listen(128)
     except OSError as error:
         listener.close()
         taken = error.errno == errno.EADDRINUSE

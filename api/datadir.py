@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from api.errors import BadInputError
 
-__all__ = ["DataDir", "read_json", "write_json"]
+__all__ = ["DEMO_FOLDER", "DataDir", "read_json", "write_json"]
+
+DEMO_FOLDER = Path("ljusvakt-data/demo")
 
 
 class DataDir:

@@ -29,9 +29,8 @@ from ingest.liveness import Liveness
 from ingest.settings import CollectorSettings
 from ingest.sources import Message
 
-__all__ = ["DEMO_FOLDER", "DemoOptions", "run_demo"]
+__all__ = ["DemoOptions", "run_demo"]
 
-DEMO_FOLDER = Path("ljusvakt-data/demo")
 STATE = "demo.json"
 DAY_MS = 86_400_000
 SAVE_EVERY_S = 1.0

@@ -37,7 +37,8 @@ def demo(
     """Run a simulated Helsingborg: broker, collector, store, rounds, pages, live devices."""
     import asyncio
 
-    from api.demo import DEMO_FOLDER, DemoOptions, run_demo
+    from api.datadir import DEMO_FOLDER
+    from api.demo import DemoOptions, run_demo
     from api.log import set_up_log
     from api.progress import JsonProgress, TextProgress
     from api.settings import load_settings

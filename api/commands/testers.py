@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from api.datadir import DEMO_FOLDER
 from api.errors import BadInputError, LjusvaktError
 
 if TYPE_CHECKING:
@@ -139,9 +140,7 @@ def simulate(
     into_demo: Annotated[
         bool, typer.Option("--into-demo", help="Set a fault into the running demo.")
     ] = False,
-    data: Annotated[Path, typer.Option(help="Data folder of the running demo.")] = Path(
-        "ljusvakt-demo"
-    ),
+    data: Annotated[Path, typer.Option(help="Data folder of the running demo.")] = DEMO_FOLDER,
     fault: Annotated[str | None, typer.Option(help="Kind of fault for --into-demo.")] = None,
     device: Annotated[str | None, typer.Option(help="Where: a device ...")] = None,
     feeder: Annotated[str | None, typer.Option(help="... a feeder ...")] = None,
