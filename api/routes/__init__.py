@@ -22,8 +22,9 @@ _API = (
     "talq",
     "footfall",
     "interventions",
+    "exports",
 )
-_PAGES = ("sign_in", "pages", "places", "documents")
+_PAGES = ("sign_in", "pages", "places", "planning", "documents")
 
 
 def _router(name: str) -> APIRouter:

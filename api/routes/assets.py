@@ -1,10 +1,8 @@
 """What stands in the street, and how it is; the same as data for the map."""
 
-import csv
-import io
 from collections import defaultdict
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -227,22 +225,3 @@ def labels_of(placed: list[Asset]) -> list[MapLabel]:
         )
         for area, stands in sorted(by_area.items())
     ]
-
-
-def rows_as_csv(rows: list[dict[str, Any]], names: list[str]) -> str:
-    """CSV that a spreadsheet does not run: text that begins like a formula gets an apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([guarded(row.get(name)) for name in names])
-    return out.getvalue()
-
-
-def guarded(value: object) -> object:
-    """A cell; numbers stay numbers, text that a spreadsheet would run does not run."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value

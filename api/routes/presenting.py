@@ -206,8 +206,10 @@ def why_text(order: WorkOrder, words: Words, confidence: float | None) -> str:
     """Why we believe so, in one line: what was seen, since when, how sure."""
     seen = words.text(WHY[order.kind]) if order.kind in WHY else order.note
     since = words.text("Found %s") % words.moment(order.detected_ms)
-    sure = f", {words.number(confidence * 100)} %" if confidence is not None else ""
-    return f"{seen} {since}{sure}."
+    if confidence is None:
+        return f"{seen} {since}."
+    sure = words.text("Probability %s\N{NO-BREAK SPACE}%%.") % words.number(confidence * 100)
+    return f"{seen} {since}. {sure}"
 
 
 def order_view(

@@ -108,7 +108,7 @@ def finding(
         cause_id=cause_id,
         start_ms=start_ms,
         end_ms=None,
-        raised_ms=start_ms + 12 * HOUR_MS,
+        raised_ms=min(start_ms + 12 * HOUR_MS, NOW_MS - HOUR_MS),
         severity=severity,
         confidence=confidence,
         note=note,
