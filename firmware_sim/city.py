@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_sim.devices.lorawan import dev_eui_of
 from firmware_sim.scenario import Scenario
 from firmware_sim.streams import generator, uniform
 
@@ -63,6 +64,8 @@ class Feeder:
     ----------
     level_lx : float64
         True illuminance by the own lamp and both neighbours at full level [lx].
+    lorawan : bool
+        Whether its devices talk through a LoRaWAN network server; their ids are DevEUIs then.
     own : float64
         Share of it that is the own lamp's.
     same_segment : bool
@@ -83,11 +86,13 @@ class Feeder:
     has_status: bool
     has_events: bool
     battery: bool
+    lorawan: bool
     switching: str
     dimming: str
     max_lx: float
     resolution_lx: float
     device_ids: tuple[str, ...]
+    luminaire_ids: tuple[str, ...]
     segments: tuple[str, ...]
     orders: NDArray[np.int64]
     same_segment: NDArray[np.bool_]
@@ -303,6 +308,8 @@ def lay_feeder(
     has_lux = v[3] < setup.lux
     if not (powered or tells[0]):
         has_lux = np.ones(size, np.bool_)  # a device that can tell nothing would not be there
+    by_radio = uniform(scenario.seed, "lorawan", name) < setup.lorawan
+    names = tuple(f"L-{code}-{k + 1:02d}" for k in range(size))
     return Feeder(
         name=name,
         number=number,
@@ -316,13 +323,15 @@ def lay_feeder(
         interval_s=interval_s,
         has_power=powered,
         has_status=tells[0],
-        has_events=tells[1],
+        has_events=tells[1] and not by_radio,
         battery=bool(u[5] < setup.battery) and not powered,
+        lorawan=by_radio,
         switching=switching,
         dimming=dimming,
         max_lx=MAX_LUX[product],
         resolution_lx=RESOLUTIONS[int(u[6] * len(RESOLUTIONS))],
-        device_ids=tuple(f"L-{code}-{k + 1:02d}" for k in range(size)),
+        device_ids=tuple(map(dev_eui_of, names)) if by_radio else names,
+        luminaire_ids=names,
         segments=tuple(segments),
         orders=np.concatenate(orders),
         same_segment=np.array([k > 0 and segments[k] == segments[k - 1] for k in range(size)]),

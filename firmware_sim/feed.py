@@ -125,7 +125,7 @@ def luminaire_row(feeder: Feeder, k: int) -> dict[str, object]:
     nominal = float(feeder.nominal_lx[k])
     values: tuple[object, ...] = (
         feeder.device_ids[k],
-        feeder.device_ids[k],
+        feeder.luminaire_ids[k],
         "tunnel" if feeder.tunnel else "luminaire",
         feeder.site if feeder.tunnel else feeder.district,
         feeder.segments[k],

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiomqtt
-import numpy as np
 
 from firmware_sim.city import Feeder
 from firmware_sim.devices.native import parse_ack
 from firmware_sim.devices.node import Message, Node, Row
 from firmware_sim.errors import SimulatorError
 from firmware_sim.sky import DAY_MS
-from firmware_sim.world import COLUMNS, City, Injection
+from firmware_sim.world import City, Injection, device_rows
 
 __all__ = ["ANSWER_TOPIC", "CONTROL_TOPIC", "LiveCity", "LiveClock"]
 
@@ -109,6 +108,7 @@ class LiveCity:
         self._boot = boot
         self._due: dict[str, deque[tuple[int, str, str, Row]]] = {}
         self._next_day = self.since_ms // DAY_MS
+        self._radios = {d: f for f in city.feeders if f.lorawan for d in f.device_ids}
         for feeder in city.feeders:
             for device in feeder.device_ids:
                 self.add_node(feeder.gateway, device)
@@ -136,31 +136,20 @@ class LiveCity:
         """Replace what lies ahead of some feeders."""
         now = self.clock.now_ms()
         for feeder in feeders:
-            kept = [item for item in self._due.get(feeder.name, ()) if item[3].time_ms <= now]
+            kept = [item for item in self._due.get(feeder.name, ()) if moment_of(item[3]) <= now]
             fresh: list[tuple[int, str, str, Row]] = []
             for day in range(now // DAY_MS, self._next_day):
-                fresh += [i for i in self.feeder_items(feeder, day) if i[3].time_ms > now]
+                fresh += [i for i in self.feeder_items(feeder, day) if moment_of(i[3]) > now]
             merged = sorted([*kept, *fresh], key=lambda item: (item[0], item[2]))
             self._due[feeder.name] = deque(merged)
 
     def feeder_items(self, feeder: Feeder, day: int) -> list[tuple[int, str, str, Row]]:
         """What a feeder's devices will send of one day: (received, gateway, device, row)."""
         rows, events = self.city.feeder_day(feeder, day)
-        columns = list(
-            zip(COLUMNS, (rows.lux, rows.power_w, rows.status, rows.dimming_pct), strict=True)
-        )
-        finite = [np.isfinite(column) for _, column in columns]
-        items: list[tuple[int, str, str, Row]] = []
-        for k, (lamp, time_ms, received) in enumerate(
-            zip(rows.device.tolist(), rows.time_ms.tolist(), rows.received_ms.tolist(), strict=True)
-        ):
-            values = {
-                name: column[k].item()
-                for (name, column), known in zip(columns, finite, strict=True)
-                if known[k]
-            }
-            device = feeder.device_ids[lamp]
-            items.append((received, feeder.gateway, device, Row(time_ms, values)))
+        items = [
+            (received, feeder.gateway, device, row)
+            for device, row, _, received in device_rows(feeder, rows)
+        ]
         items += [
             (
                 e.received_ms,
@@ -217,6 +206,10 @@ class LiveCity:
         moment = time.monotonic()
         for (gateway, device), rows in ready.items():
             link = self._links[gateway]
+            if device in self._radios:
+                for row in rows:
+                    link.put(self.city.uplinks(self._radios[device], device, row, row.measured_ms))
+                continue
             node = link.nodes[device]
             if not node.kept:
                 node.sent_s = moment
@@ -350,6 +343,11 @@ class LiveCity:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return {"ok": False, "problem": f"not a control message: {error!r}"}
         return answer | {"ok": False, "problem": f"no action {wanted['action']!r}"}
+
+
+def moment_of(row: Row) -> int:
+    """When a row was measured, whatever its device's clock says."""
+    return row.measured_ms or row.time_ms
 
 
 async def hear_receipts(client: aiomqtt.Client, link: GatewayLink) -> None:

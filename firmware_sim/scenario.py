@@ -36,6 +36,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Rate = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
+NetworkServer = Literal["chirpstack_v4", "chirpstack_v3", "things_stack_v3"]
 FaultKind = Literal[
     "lamp_failure",
     "dimming_failure",
@@ -110,6 +111,8 @@ class Devices(Table, frozen=True):
     status: Share = 0.4
     events: Share = 0.4
     battery: Share = 0.25
+    lorawan: Share = 0.0
+    network_server: NetworkServer = "chirpstack_v4"
     clo: Share = 0.2
     own_photocell: Share = 0.2
     feeder_photocell: Share = 0.3

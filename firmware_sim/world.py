@@ -1,7 +1,7 @@
 """A simulated city that can be asked for any day, past or to come, and given faults."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.city import Counter, Feeder, build_plan
+from firmware_sim.devices.envelopes import Uplink, chirpstack_v3, chirpstack_v4, things_stack_v3
+from firmware_sim.devices.lorawan import ElsysSensor, LuminaireController, Radio
 from firmware_sim.devices.native import encode_events, encode_readings, topic
+from firmware_sim.devices.node import Message, Row
 from firmware_sim.errors import SimulatorError
 from firmware_sim.faults import (
     OPEN_MS,
@@ -28,11 +31,16 @@ from firmware_sim.sky import DAY_MS
 from firmware_sim.streams import generator
 from firmware_sim.transmission import EventRow, Rows
 
-__all__ = ["City", "Injection", "build_city"]
+__all__ = ["City", "Injection", "build_city", "device_rows"]
 
 HOUR_MS = 3_600_000
 UNSET_BEFORE_MS = 1_577_836_800_000
 EARLY_DAYS = 2
+ENVELOPES: dict[str, Callable[[Uplink], tuple[str, bytes]]] = {
+    "chirpstack_v4": chirpstack_v4,
+    "chirpstack_v3": chirpstack_v3,
+    "things_stack_v3": things_stack_v3,
+}
 HISTORY_DAYS = 4
 COLUMNS = ("illuminance_lx", "power_w", "lamp_status", "dimming_pct")
 
@@ -83,6 +91,12 @@ class City:
             self.injections = [Injection(**row) for row in json.loads(state.read_text("utf-8"))]
         self._feeder_of = {d: f for f in self.plan.feeders for d in f.device_ids}
         self._feeders = {f.name: f for f in self.plan.feeders}
+        self._radios = {
+            device: radio_device(scenario, feeder, lamp)
+            for feeder in self.plan.feeders
+            if feeder.lorawan
+            for lamp, device in enumerate(feeder.device_ids)
+        }
 
     @property
     def feeders(self) -> tuple[Feeder, ...]:
@@ -257,6 +271,9 @@ class City:
             days = min(HISTORY_DAYS, last + 1 - day)
             for feeder in self.plan.feeders:
                 rows, events = self.feeder_day(feeder, day, days)
+                if feeder.lorawan:
+                    waiting += self.radio_messages(feeder, rows)
+                    continue
                 waiting += feeder_batches(feeder, rows, batch_ms, simulated=self.simulated)
                 waiting += [self.event_message(feeder, event) for event in events]
             waiting += self.counter_batches(day, days, batch_ms)
@@ -268,6 +285,29 @@ class City:
             for received_ms, where, payload in ready:
                 if start_ms <= received_ms < stop_ms:
                     yield where, payload, received_ms
+
+    def uplinks(self, feeder: Feeder, device: str, row: Row, true_ms: int) -> list[Message]:
+        """What a LoRaWAN device sends for one moment, which always has the same frame counter."""
+        sender, values = self._radios[device], row.values or {}
+        sender.radio.at(3 * ((true_ms - self.scenario.start_ms) // (feeder.interval_s * 1000)))
+        if isinstance(sender, ElsysSensor):
+            lux = values.get("illuminance_lx")
+            return [] if lux is None else [sender.measure(true_ms, light_lx=max(lux, 0.0))]
+        level = values.get("dimming_pct")
+        watts = values.get("power_w")
+        failed = bool(int(values.get("lamp_status") or 0) & 1)
+        burning = (watts or 0) > 3 if level is None else level > 0
+        return sender.burn(
+            true_ms, level=(level or 100 * burning) / 100, power_w=watts or 0.0, lamp_failure=failed
+        )
+
+    def radio_messages(self, feeder: Feeder, rows: Rows) -> list[tuple[int, str, bytes]]:
+        """A LoRaWAN feeder's readings, each in its own uplink."""
+        out: list[tuple[int, str, bytes]] = []
+        for device, row, true_ms, received in device_rows(feeder, rows):
+            sent = self.uplinks(feeder, device, row, true_ms)
+            out += [(received, message.topic, message.payload) for message in sent]
+        return out
 
     def event_message(self, feeder: Feeder, event: EventRow) -> tuple[int, str, bytes]:
         """A fault report as a message."""
@@ -295,6 +335,38 @@ class City:
             where = topic(counter.gateway, counter.device_id, "readings")
             out.append((int(rows.received_ms[block].max()), where, payload))
         return out
+
+
+def radio_device(
+    scenario: Scenario, feeder: Feeder, lamp: int
+) -> ElsysSensor | LuminaireController:
+    """A luminaire controller where watts or status are told, a light sensor elsewhere."""
+    name, eui = feeder.luminaire_ids[lamp], feeder.device_ids[lamp]
+    envelope = ENVELOPES[scenario.devices.network_server]
+    if feeder.has_power or feeder.has_status:
+        return LuminaireController(
+            Radio(name, "NAS UL20xx", dev_eui=eui), float(feeder.rated_w[lamp])
+        )
+    return ElsysSensor(Radio(name, "ELSYS ERS", dev_eui=eui), scenario.start_ms)
+
+
+def device_rows(feeder: Feeder, rows: Rows) -> Iterator[tuple[str, Row, int, int]]:
+    """Device, row, moment of measuring and of receiving, in the order they were received."""
+    columns = list(
+        zip(COLUMNS, (rows.lux, rows.power_w, rows.status, rows.dimming_pct), strict=True)
+    )
+    known = [np.isfinite(column) for _, column in columns]
+    moments = zip(
+        rows.device.tolist(), rows.time_ms.tolist(), rows.true_ms.tolist(),
+        rows.received_ms.tolist(), strict=True,
+    )  # fmt: skip
+    for k, (lamp, time_ms, true_ms, received) in enumerate(moments):
+        values = {
+            name: column[k].item()
+            for (name, column), finite in zip(columns, known, strict=True)
+            if finite[k]
+        }
+        yield feeder.device_ids[lamp], Row(time_ms, values, measured_ms=true_ms), true_ms, received
 
 
 def groups(

@@ -5,7 +5,7 @@ twice, by a confirmed uplink whose receipt was lost.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from firmware_sim.devices import nas_ul20xx
@@ -14,7 +14,7 @@ from firmware_sim.devices.elsys import encode_elsys
 from firmware_sim.devices.envelopes import Uplink, chirpstack_v4
 from firmware_sim.devices.node import Message
 
-__all__ = ["ElsysSensor", "LuminaireController", "dev_eui_of"]
+__all__ = ["ElsysSensor", "LuminaireController", "Radio", "dev_eui_of"]
 
 Envelope = Callable[[Uplink], tuple[str, bytes]]
 
@@ -26,16 +26,20 @@ def dev_eui_of(name: str) -> str:
 
 @dataclass
 class Radio:
-    """Frame counter and envelope of one device."""
+    """Frame counter and envelope of one device; `dev_eui` is made from its name if not given."""
 
     name: str
     profile: str
     envelope: Envelope = chirpstack_v4
     counter: int = 0
-    dev_eui: str = field(init=False)
+    dev_eui: str = ""
 
     def __post_init__(self) -> None:
-        self.dev_eui = dev_eui_of(self.name)
+        self.dev_eui = self.dev_eui or dev_eui_of(self.name)
+
+    def at(self, counter: int) -> None:
+        """Go on from a frame counter; the same moment then has the same counter again."""
+        self.counter = counter % 2**32
 
     def uplink(self, port: int, payload: bytes, time_ms: int) -> Message:
         """The next frame."""

@@ -23,11 +23,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One entry of the ring buffer: readings of one moment, or one fault report."""
+    """One entry of the ring buffer: readings of one moment, or one fault report.
+
+    `time_ms` is by the device's clock, `measured_ms` by the sun; nobody but the simulator sees it.
+    """
 
     time_ms: int
     values: Mapping[str, float | int | None] | None
     event: tuple[str, bool | None, str] | None = None
+    measured_ms: int = 0
 
 
 @dataclass

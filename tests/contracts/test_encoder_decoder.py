@@ -3,6 +3,7 @@
 import base64
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,9 +41,7 @@ def batches(draw: st.DrawFn) -> tuple[list[int], dict[str, list[float | None]]]:
     names = draw(st.lists(st.sampled_from(list(Quantity)), min_size=1, max_size=3, unique=True))
     columns: dict[str, list[float | None]] = {}
     for name in names:
-        values = st.lists(
-            st.none() | value_of(name), min_size=len(deltas), max_size=len(deltas)
-        )
+        values = st.lists(st.none() | value_of(name), min_size=len(deltas), max_size=len(deltas))
         columns[name.value] = draw(values)
     return [first, *(first + d for d in deltas[1:])], columns
 
@@ -70,7 +69,9 @@ def test_a_batch_is_read_as_it_was_written(
 
 
 @given(TIMES, st.sampled_from([True, False, None]), st.sampled_from(["", "DALI 0x12"]))
-def test_a_fault_report_is_read_as_it_was_written(time_ms: int, active: bool | None, info: str) -> None:
+def test_a_fault_report_is_read_as_it_was_written(
+    time_ms: int, active: bool | None, info: str
+) -> None:
     payload = encode_events(time_ms, "lamp_failure", active=active, info=info)
     (event,) = decode(topic("G-1", "L-1", "events"), payload, REGISTRY).events
 
@@ -83,7 +84,8 @@ def test_a_node_that_resends_repeats_the_same_readings_and_numbers() -> None:
     sent = node.send([Row(START_MS + k, {"illuminance_lx": 1.5 * k}) for k in range(5)])
     node.acknowledge(4, 1)
     (first,), (again,) = (
-        [decode(m.topic, m.payload, REGISTRY) for m in messages] for messages in (sent, node.resend())
+        [decode(m.topic, m.payload, REGISTRY) for m in messages]
+        for messages in (sent, node.resend())
     )
 
     assert again.series[0].time_ms == first.series[0].time_ms[2:]
@@ -94,7 +96,9 @@ def test_a_node_that_resends_repeats_the_same_readings_and_numbers() -> None:
 
 @pytest.mark.parametrize("envelope", [chirpstack_v4, chirpstack_v3, things_stack_v3])
 def test_an_elsys_uplink_is_read_through_every_network_server(envelope: object) -> None:
-    payload = encode_elsys(light_lx=123, temperature_c=-4.5, humidity_pct=81, motion=3, supply_v=3.5)
+    payload = encode_elsys(
+        light_lx=123, temperature_c=-4.5, humidity_pct=81, motion=3, supply_v=3.5
+    )
     uplink = Uplink(EUI, "L-1", "ELSYS ERS", 5, 99, payload, START_MS)
     where, message = envelope(uplink)  # type: ignore[operator]
     decoded = decode(where, message, REGISTRY)
@@ -153,6 +157,23 @@ def test_every_message_of_a_simulated_day_can_be_read() -> None:
 
     assert messages > 400
     assert readings > 20_000
+
+
+@pytest.mark.parametrize("server", ["chirpstack_v4", "chirpstack_v3", "things_stack_v3"])
+def test_a_city_on_lorawan_is_read_under_its_devices_euis(server: str) -> None:
+    scenario = load_scenario("demo").changed(luminaires=40, days=1)
+    devices = msgspec.structs.replace(scenario.devices, lorawan=1.0, network_server=server)
+    city = build_city(msgspec.structs.replace(scenario, devices=devices))
+    names = [str(row["device_id"]) for row in city.assets_rows()]
+    registry = Registry([DeviceEntry(name) for name in names])
+    start_ms = city.scenario.start_ms
+    found: dict[str, int] = {}
+    for where, payload, _ in city.history(start_ms, start_ms + 86_400_000):
+        for series in decode(where, payload, registry).series:
+            found[series.device_id] = found.get(series.device_id, 0) + len(series.value)
+
+    assert set(found) == set(names)
+    assert min(found.values()) > 100
 
 
 def test_envelopes_are_plain_json() -> None:

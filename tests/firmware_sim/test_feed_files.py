@@ -50,7 +50,8 @@ def test_the_files_do_not_depend_on_the_run_or_the_number_of_processes(
 
     assert digests(tmp_path) == digests(small_feed)
     assert set(digests(small_feed)) == {
-        "readings.parquet", "assets.csv", "maintenance.csv", "events.csv", "truth.csv", "counts.csv",
+        "readings.parquet", "assets.csv", "maintenance.csv", "events.csv", "truth.csv",
+        "counts.csv",
     }  # fmt: skip
 
 
@@ -170,7 +171,9 @@ def test_truth_keeps_faults_older_than_the_feed_and_leaves_open_ends_empty() -> 
     rows = truth_rows(plan, plan_faults(plan))
 
     assert all(row[3] < stamp(SMALL.stop_ms) for row in rows)
-    assert all(row[4] == "" or stamp(SMALL.start_ms) < row[4] < stamp(SMALL.stop_ms) for row in rows)
+    assert all(
+        row[4] == "" or stamp(SMALL.start_ms) < row[4] < stamp(SMALL.stop_ms) for row in rows
+    )
 
 
 def test_counts_are_the_sums_of_the_readings(small_feed: Path) -> None:

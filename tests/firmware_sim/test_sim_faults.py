@@ -34,10 +34,21 @@ CALM = Scenario(
     scenario=Run(days=30),
     city=City(luminaires=60, luminaires_per_feeder=10, tunnels=2),
     devices=Devices(
-        lux=1, power=1, status=1, dimming=0, part_night=0, motion=0, own_photocell=0,
-        feeder_photocell=0, gain_wander=0, noise=0.005, nominal_error=0, nominal_missing=0,
-        nominal_wrong=0, clo=0,
-    ),  # fmt: skip
+        lux=1,
+        power=1,
+        status=1,
+        dimming=0,
+        part_night=0,
+        motion=0,
+        own_photocell=0,
+        feeder_photocell=0,
+        gain_wander=0,
+        noise=0.005,
+        nominal_error=0,
+        nominal_missing=0,
+        nominal_wrong=0,
+        clo=0,
+    ),
     weather=Weather(rain=0, trees=0),
     nuisances=QUIET,
 )
@@ -54,7 +65,10 @@ def plan() -> CityPlan:
 def feeder(plan: CityPlan) -> Feeder:
     one_street = next(f for f in plan.feeders if len(set(f.segments)) == 1 and not f.tunnel)
     return replace(
-        one_street, max_lx=120_000.0, resolution_lx=0.01, dark_offset_lx=one_street.dark_offset_lx * 0
+        one_street,
+        max_lx=120_000.0,
+        resolution_lx=0.01,
+        dark_offset_lx=one_street.dark_offset_lx * 0,
     )
 
 
@@ -81,7 +95,9 @@ def parts(run: Measured, lamp: int = LAMP) -> tuple[np.ndarray, np.ndarray]:
     return after & (elevation < -8), after & (elevation > 8)
 
 
-def ratio(run: Measured, healthy: Measured, values: str = "lux", lamp: int = LAMP) -> tuple[float, float]:
+def ratio(
+    run: Measured, healthy: Measured, values: str = "lux", lamp: int = LAMP
+) -> tuple[float, float]:
     """Median of faulty over healthy at night and by day."""
     night, day = parts(run, lamp)
     change = getattr(run, values)[lamp] / getattr(healthy, values)[lamp]
@@ -117,7 +133,9 @@ def test_depreciation_keeps_the_watts_and_takes_its_time(feeder: Feeder, healthy
     assert 0.6 < change[-40:].mean() < 0.95
 
 
-def test_a_cycling_lamp_falls_and_rises_many_times_a_night(feeder: Feeder, healthy: Measured) -> None:
+def test_a_cycling_lamp_falls_and_rises_many_times_a_night(
+    feeder: Feeder, healthy: Measured
+) -> None:
     run = struck(feeder, "cycling_failure", 0.4)
     night, _ = parts(run)
     dark = run.light[LAMP][night] < 0.1
@@ -196,7 +214,9 @@ def test_a_stuck_sensor_repeats_itself_day_and_night(feeder: Feeder, size: float
     assert len(np.unique(run.lux[LAMP][~after])) > 100
 
 
-def test_a_blind_sensor_loses_night_and_day_by_one_factor(feeder: Feeder, healthy: Measured) -> None:
+def test_a_blind_sensor_loses_night_and_day_by_one_factor(
+    feeder: Feeder, healthy: Measured
+) -> None:
     night, day = ratio(struck(feeder, "sensor_blind", 0.3), healthy)
 
     assert night == pytest.approx(0.3, rel=0.02)
@@ -220,7 +240,9 @@ def test_a_misaimed_sensor_sees_less_lamp_and_more_sky(feeder: Feeder, healthy: 
     assert day > 1.3
 
 
-def test_a_silent_device_says_nothing_and_its_lamp_burns_on(feeder: Feeder, healthy: Measured) -> None:
+def test_a_silent_device_says_nothing_and_its_lamp_burns_on(
+    feeder: Feeder, healthy: Measured
+) -> None:
     run = struck(feeder, "communication_failure", 0.0)
     after = run.true_ms[LAMP] >= BEGIN_MS
 

@@ -12,7 +12,10 @@ START_MS = 1_790_000_000_000
 
 
 def rows(count: int, first: int = 0) -> list[Row]:
-    return [Row(START_MS + 600_000 * k, {"illuminance_lx": 20.0 + k}) for k in range(first, first + count)]
+    return [
+        Row(START_MS + 600_000 * k, {"illuminance_lx": 20.0 + k})
+        for k in range(first, first + count)
+    ]
 
 
 def content(message: Message) -> dict[str, object]:
@@ -114,6 +117,8 @@ def test_receipts_are_read_and_noise_is_not() -> None:
 
 
 def test_times_stand_relative_to_the_first() -> None:
-    message = json.loads(encode_readings([START_MS + 5, START_MS], {"power_w": [1, None]}, simulated=False))
+    message = json.loads(
+        encode_readings([START_MS + 5, START_MS], {"power_w": [1, None]}, simulated=False)
+    )
 
     assert message == {"t0": START_MS, "dt": [5, 0], "q": {"power_w": [1, None]}}

@@ -17,12 +17,16 @@ UPLINK = Uplink("FEFF010203040506", "L-1", "ELSYS ERS", 5, 7, b"\x01\x02", NOON_
 
 def test_an_alert_of_one_dead_lamp() -> None:
     # As the vendor's decoder test has it: DALI address 1, lamp failure.
-    assert nas.encode_driver_alert((nas.Driver(nas.single(1), lamp_failure=True),)).hex() == "83200202"
+    assert (
+        nas.encode_driver_alert((nas.Driver(nas.single(1), lamp_failure=True),)).hex() == "83200202"
+    )
 
 
 def test_an_alert_of_the_meter() -> None:
     # As the vendor's decoder test has it: over-current, 89 W, 229 V, power factor 0.86.
-    payload = nas.encode_metering_alert(power_w=89, voltage_v=229, power_factor=0.86, over_current=True)
+    payload = nas.encode_metering_alert(
+        power_w=89, voltage_v=229, power_factor=0.86, over_current=True
+    )
 
     assert payload.hex() == "84025900e50056"
 
@@ -46,14 +50,21 @@ def test_a_usage_packet_says_what_is_in_it() -> None:
 
 
 def test_an_elsys_payload_is_a_row_of_tagged_values() -> None:
-    payload = encode_elsys(temperature_c=-0.5, humidity_pct=41, light_lx=39.4, motion=300, supply_v=3.674)
+    payload = encode_elsys(
+        temperature_c=-0.5, humidity_pct=41, light_lx=39.4, motion=300, supply_v=3.674
+    )
 
     assert payload.hex() == "01fffb02290400270" + "5ff070e5a"
 
 
 @pytest.mark.data
 def test_elsys_payloads_agree_with_the_vendors_own_examples(data_dir: Path) -> None:
-    names = {"temperature": "temperature_c", "humidity": "humidity_pct", "light": "light_lx", "motion": "motion"}
+    names = {
+        "temperature": "temperature_c",
+        "humidity": "humidity_pct",
+        "light": "light_lx",
+        "motion": "motion",
+    }
     compared = 0
     for line in (data_dir / "lorawan" / "codec_vectors_dev.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
@@ -106,7 +117,10 @@ def test_a_controller_counts_its_energy_and_alerts_once() -> None:
     failed = controller.burn(NOON_MS + 7_200_000, level=1.0, power_w=1.0, lamp_failure=True)
     still = controller.burn(NOON_MS + 9_000_000, level=1.0, power_w=1.0, lamp_failure=True)
 
-    ports = [[json.loads(m.payload)["fPort"] for m in sent] for sent in (first, hour_later, failed, still)]
+    ports = [
+        [json.loads(m.payload)["fPort"] for m in sent]
+        for sent in (first, hour_later, failed, still)
+    ]
     assert ports == [[23, 26], [23, 26], [61, 23, 26], [23, 26]]
     assert controller.energy_wh == pytest.approx(41.5)
     assert controller.lamp_on_s == 3600
@@ -114,7 +128,10 @@ def test_a_controller_counts_its_energy_and_alerts_once() -> None:
 
 def test_a_sensor_counts_its_frames_and_its_battery_sinks() -> None:
     sensor = ElsysSensor.named("L-1", NOON_MS)
-    frames = [json.loads(sensor.measure(NOON_MS + k * 365 * 86_400_000, light_lx=12).payload) for k in (0, 5)]
+    frames = [
+        json.loads(sensor.measure(NOON_MS + k * 365 * 86_400_000, light_lx=12).payload)
+        for k in (0, 5)
+    ]
     volts = [int.from_bytes(base64.b64decode(frame["data"])[-2:], "big") for frame in frames]
 
     assert [frame.get("fCnt", 0) for frame in frames] == [0, 1]

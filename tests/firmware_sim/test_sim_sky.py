@@ -42,9 +42,12 @@ def test_the_sun_is_south_at_noon_and_east_in_the_morning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("elevation", "low", "high"), [(0, 410, 585), (-6, 2, 3.5), (-12, 0.007, 0.009), (-18, 5e-4, 7e-4)]
+    ("elevation", "low", "high"),
+    [(0, 410, 585), (-6, 2, 3.5), (-12, 0.007, 0.009), (-18, 5e-4, 7e-4)],
 )
-def test_twilight_is_as_bright_as_the_glossary_says(elevation: float, low: float, high: float) -> None:
+def test_twilight_is_as_bright_as_the_glossary_says(
+    elevation: float, low: float, high: float
+) -> None:
     assert low <= clear_sky_lx(np.array([float(elevation)]))[0] <= high
 
 
@@ -63,7 +66,11 @@ def test_the_full_moon_gives_a_quarter_of_a_lux_and_the_new_moon_nothing() -> No
 def test_holidays_are_those_of_the_holidays_package() -> None:
     for year in range(2010, 2041):
         theirs = holidays_package.country_holidays(
-            "SE", years=year, categories=("public", "de_facto"), include_sundays=False, language="sv"
+            "SE",
+            years=year,
+            categories=("public", "de_facto"),
+            include_sundays=False,
+            language="sv",
         )
         easter_eve, whitsun_eve = (easter(year) + timedelta(days=n) for n in (-1, 48))
 

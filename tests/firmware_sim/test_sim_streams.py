@@ -41,7 +41,9 @@ def test_knots_do_not_depend_on_where_the_window_begins() -> None:
 def test_noise_cut_into_windows_is_the_same_noise() -> None:
     time_ms = 1.79e12 + np.arange(500) * 600_000.0
     whole = smooth_noise(1, ("gain",), time_ms, 20 * HOUR_MS, rows=4)
-    halves = [smooth_noise(1, ("gain",), part, 20 * HOUR_MS, rows=4) for part in np.split(time_ms, 2)]
+    halves = [
+        smooth_noise(1, ("gain",), part, 20 * HOUR_MS, rows=4) for part in np.split(time_ms, 2)
+    ]
 
     np.testing.assert_array_equal(np.concatenate(halves, axis=1), whole)
 
