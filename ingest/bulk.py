@@ -200,9 +200,11 @@ class _Parsed:
 
 def _parse(row: Row, now_ms: int) -> _Parsed:
     device_id = row.get("device_id")
-    if not isinstance(device_id, str) or not DEVICE_ID.fullmatch(device_id.strip()):
-        raise MalformedPayloadError(f"device_id {device_id!r}", reason=Reason.IDENTITY)
-    device_id = device_id.strip()
+    # An id that begins with "-" was exported with a "'" before it, lest it be taken for a formula.
+    device_id = device_id.strip().removeprefix("'") if isinstance(device_id, str) else ""
+    if not DEVICE_ID.fullmatch(device_id):
+        detail = f"device_id {str(row.get('device_id'))[:80]!r}"
+        raise MalformedPayloadError(detail, reason=Reason.IDENTITY)
     time_ms = _time(row.get("time"))
     if time_ms is None:
         raise MalformedPayloadError("no time", reason=Reason.TIME, device_id=device_id)
