@@ -157,6 +157,12 @@ def test_a_message_that_is_put_aside_casts_no_vote() -> None:
 
 # ------------------------------------------------------------------ many at once
 
+
+def at_once(messages: list[tuple[str, bytes]], clocks: Clocks, topics: quick.Topics) -> quick.Plain:
+    names, payloads = [name for name, _ in messages], [payload for _, payload in messages]
+    return quick.read(names, payloads, NOW, REGISTRY, clocks, topics)
+
+
 DEVICES = ["a", "b", "c"]
 REGISTRY = Registry([DeviceEntry(device, group="g") for device in DEVICES])
 TIME = st.sampled_from([NOW, NOW - MINUTE, NOW - 14 * MINUTE, NOW + 4 * MINUTE]) | st.sampled_from(
@@ -203,30 +209,31 @@ def test_many_at_once_say_the_same_as_one_by_one(
     if suspect:
         clocks.wrong("b", HOUR, NOW - HOUR)
     topics = quick.Topics()
-    quick.read(messages, NOW, REGISTRY, clocks, topics)  # learns the topics
-    plain = quick.read(messages, NOW, REGISTRY, clocks, topics)
+    at_once(messages, clocks, topics)  # learns the topics
+    plain = at_once(messages, clocks, topics)
     assert sorted([*plain.message.tolist(), *plain.rest]) == list(range(len(messages)))
     assert plain.message.tolist() == sorted(plain.message.tolist())
     start = 0
-    for number, route, numbering, count in zip(
-        plain.message.tolist(), plain.routes, plain.numbering, plain.count.tolist(), strict=True
-    ):
+    routes = [plain.routes[at] for at in plain.topic.tolist()]
+    for at, number in enumerate(plain.message.tolist()):
         topic, payload = messages[number]
         decoded = judge(
             decode(topic, payload, REGISTRY), received_ms=NOW, registry=REGISTRY, clocks=Clocks()
         )
         [series] = decoded.series
-        stop = start + count
-        assert (route.device, route.quantity) == (series.device_id, series.quantity)
+        stop = start + int(plain.count[at])
+        assert (routes[at].device, routes[at].quantity) == (series.device_id, series.quantity)
         assert plain.time_ms[start:stop].tolist() == series.time_ms
         assert str(plain.value[start:stop].tolist()) == str(series.value)
         assert (series.flags, decoded.skipped) == (0, 0)
         sequence = decoded.sequence
-        assert numbering == ((sequence.boot, sequence.first) if sequence else (None, None))
+        numbering = (sequence.boot, sequence.first) if sequence else (None, None)
+        assert (plain.boot[at], plain.seq[at]) == numbering
         start = stop
+    assert start == len(plain.time_ms) == len(plain.value)
     apart = {messages[number][0].split("/")[3] for number in plain.rest}
-    assert not apart & {route.device for route in plain.routes}
-    assert not suspect or "b" not in {route.device for route in plain.routes}
+    assert not apart & {route.device for route in routes}
+    assert not suspect or "b" not in {route.device for route in routes}
 
 
 def test_ordinary_messages_are_all_read_at_once() -> None:
@@ -237,13 +244,45 @@ def test_ordinary_messages_are_all_read_at_once() -> None:
         (topic, b'{"t":%d,"v":2}' % (NOW + 1)),
     ]
     topics = quick.Topics()
-    assert quick.read(messages, NOW, REGISTRY, Clocks(), topics).rest == [0, 1, 2]
-    plain = quick.read(messages, np.array([NOW] * 3), REGISTRY, Clocks(), topics)
-    assert plain.rest == []
-    assert plain.count.tolist() == [1, 2, 1]
-    assert plain.time_ms.tolist() == [NOW, NOW, NOW + 5, NOW + 1]
-    assert str(plain.value.tolist()) == "[1.5, 0.0, 0.0, 2.0]"
-    assert quick.read([], NOW, REGISTRY, Clocks(), topics).rest == []
+    assert at_once(messages, Clocks(), topics).rest == [0, 1, 2]
+    for received_ms in (NOW, np.array([NOW] * 3)):
+        names, payloads = zip(*messages, strict=True)
+        plain = quick.read(names, payloads, received_ms, REGISTRY, Clocks(), topics)
+        assert plain.rest == []
+        assert plain.count.tolist() == [1, 2, 1]
+        assert plain.time_ms.tolist() == [NOW, NOW, NOW + 5, NOW + 1]
+        assert str(plain.value.tolist()) == "[1.5, 0.0, 0.0, 2.0]"
+        assert (plain.boot, plain.seq) == ([None, 1, None], [None, 0, None])
+    assert at_once([], Clocks(), topics).rest == []
+
+
+def test_a_device_that_changes_its_shape_is_learned_anew() -> None:
+    topic = "ljusvakt/v1/g/a/illuminance_lx"
+    one, column = b'{"t":%d,"v":1}' % NOW, b'{"t0":%d,"dt":[0],"v":[1]}' % NOW
+    topics = quick.Topics()
+    rests = [
+        at_once([(topic, payload)], Clocks(), topics).rest
+        for payload in (one, one, column, column, one, one)
+    ]
+    assert rests == [[0], [], [0], [], [0], []]
+
+
+def test_a_new_registry_starts_with_an_empty_memory() -> None:
+    topics = quick.Topics()
+    message = [("ljusvakt/v1/g/a/illuminance_lx", b'{"t":%d,"v":1}' % NOW)]
+    at_once(message, Clocks(), topics)
+    assert at_once(message, Clocks(), topics).rest == []
+    names, payloads = zip(*message, strict=True)
+    gone = quick.read(names, payloads, NOW, Registry(), Clocks(), topics)
+    assert (gone.rest, gone.routes) == ([0], [])
+
+
+def test_a_message_that_is_too_large_is_left_to_be_put_aside() -> None:
+    topics = quick.Topics()
+    topic = "ljusvakt/v1/g/a/illuminance_lx"
+    large = b'{"t":%d,"v":1' % NOW + b" " * 70_000 + b"}"
+    at_once([(topic, large)], Clocks(), topics)
+    assert at_once([(topic, large)], Clocks(), topics).rest == [0]
 
 
 def test_invented_topics_are_not_remembered() -> None:
@@ -251,5 +290,5 @@ def test_invented_topics_are_not_remembered() -> None:
     messages = [(f"ljusvakt/v1/g/ghost{n}/power_w", b'{"v":1}') for n in range(100)]
     messages += [(f"ljusvakt/v1/made-up-{n}/a/power_w", b'{"v":1}') for n in range(100)]
     messages += [("", b""), ("ljusvakt/v1/g/a/readings", b"{}")]
-    assert len(quick.read(messages, NOW, REGISTRY, Clocks(), topics).rest) == len(messages)
+    assert len(at_once(messages, Clocks(), topics).rest) == len(messages)
     assert not topics.of(REGISTRY)

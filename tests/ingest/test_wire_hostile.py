@@ -51,6 +51,7 @@ def test_a01_an_envelope_that_names_another_device_than_its_topic() -> None:
     assert reason("ljusvakt/v1/other/lamp-1/illuminance_lx", b'{"v":1}') is Reason.IDENTITY_MISMATCH
 
 
+@pytest.mark.slow
 def test_a02_a_hundred_thousand_invented_ids_leave_no_trace() -> None:
     def invent(first: int, last: int) -> None:
         for number in range(first, last):
@@ -284,6 +285,7 @@ CONTENT = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(
     topic=TOPICS, payload=st.binary(max_size=200) | CONTENT.map(lambda c: json.dumps(c).encode())
