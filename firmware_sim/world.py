@@ -345,9 +345,9 @@ def radio_device(
     envelope = ENVELOPES[scenario.devices.network_server]
     if feeder.has_power or feeder.has_status:
         return LuminaireController(
-            Radio(name, "NAS UL20xx", dev_eui=eui), float(feeder.rated_w[lamp])
+            Radio(name, "NAS UL20xx", envelope, dev_eui=eui), float(feeder.rated_w[lamp])
         )
-    return ElsysSensor(Radio(name, "ELSYS ERS", dev_eui=eui), scenario.start_ms)
+    return ElsysSensor(Radio(name, "ELSYS ERS", envelope, dev_eui=eui), scenario.start_ms)
 
 
 def device_rows(feeder: Feeder, rows: Rows) -> Iterator[tuple[str, Row, int, int]]:

@@ -1,0 +1,332 @@
+"""The score, on cases small enough to count by hand."""
+
+import csv
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from typer.testing import CliRunner
+
+from api.cli import app
+from api.errors import BadInputError, LjusvaktError
+from firmware_sim.errors import TableError
+from firmware_sim.score import (
+    DAY_MS,
+    OPEN_MS,
+    Fault,
+    Order,
+    Run,
+    as_facts,
+    below_limits,
+    binomial_bounds,
+    noons_after,
+    poisson_bounds,
+    read_run,
+    score_runs,
+)
+
+START_MS = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp() * 1000)
+HOUR_MS = 3_600_000
+
+
+def at(day: float) -> int:
+    return START_MS + round(day * DAY_MS)
+
+
+def fault(kind: str, device: str, start: float, end: float | None = None, **more: str) -> Fault:
+    span = (at(start), OPEN_MS if end is None else at(end))
+    severity = more.get("severity", "major")
+    return Fault(f"{device}:{kind}", kind, "luminaire", device, severity, {device: span})
+
+
+def order(kind: str, devices: str | list[str], raised: float, incident: str = "") -> Order:
+    names = [devices] if isinstance(devices, str) else devices
+    spans = {name: (at(raised) - HOUR_MS, OPEN_MS) for name in names}
+    label = incident or f"{kind}:{names[0]}:{raised}"
+    kinds = dict.fromkeys(names, kind)
+    return Order(label, kind, "luminaire", names[0], at(raised), kinds, spans)
+
+
+def scored(
+    faults: list[Fault], orders: list[Order], lamp_nights: float = 1000.0
+) -> dict[str, object]:
+    run = Run(
+        "run", faults, sorted(orders, key=lambda o: o.raised_ms), START_MS, at(30), lamp_nights
+    )
+    return as_facts(score_runs([run]))
+
+
+def test_a_fault_that_was_found_under_its_name() -> None:
+    facts = scored([fault("lamp_failure", "L-1", 10.9)], [order("lamp_failure", "L-1", 11.5)])
+
+    assert facts["macro_f1"] == 1
+    assert facts["false_orders"] == 0
+    assert facts["kinds"]["lamp_failure"]["nights_median"] == 1
+    assert facts["kinds"]["lamp_failure"]["by_first_noon"]["value"] == 1
+
+
+def test_an_order_where_nothing_is_broken_is_false() -> None:
+    facts = scored([fault("lamp_failure", "L-1", 10)], [order("lamp_failure", "L-2", 11.5)])
+
+    assert facts["false_orders"] == 1
+    assert facts["false_per_1000_lamp_nights"]["value"] == pytest.approx(1)
+    assert facts["false_per_1000_lamp_years"]["value"] == pytest.approx(365.25)
+    assert facts["kinds"]["lamp_failure"]["f1"] == 0
+
+
+def test_an_order_before_the_fault_is_false() -> None:
+    facts = scored([fault("lamp_failure", "L-1", 10)], [order("lamp_failure", "L-1", 9.5)])
+
+    assert facts["false_orders"] == 1
+
+
+@pytest.mark.parametrize(("raised", "false"), [(13.9, 0), (14.1, 1)])
+def test_an_order_may_come_up_to_two_days_after_the_repair(raised: float, false: int) -> None:
+    facts = scored([fault("lamp_failure", "L-1", 10, 12)], [order("lamp_failure", "L-1", raised)])
+
+    assert facts["false_orders"] == false
+
+
+def test_a_wrong_name_is_no_false_order_but_counts_against_both_kinds() -> None:
+    facts = scored([fault("lamp_failure", "L-1", 10)], [order("cycling_failure", "L-1", 11.5)])
+
+    assert facts["false_orders"] == 0
+    assert facts["wrong_kind"] == [
+        {"truth": "lamp_failure", "named": "cycling_failure", "orders": 1}
+    ]
+    assert facts["any_fault_recall"]["value"] == 1
+    assert facts["kinds"]["lamp_failure"]["recall"]["value"] == 0
+    assert facts["kinds"]["cycling_failure"]["precision"]["value"] == 0
+    assert facts["macro_f1"] == 0
+
+
+def test_a_sensor_order_for_a_lamp_sends_the_wrong_crew() -> None:
+    faults = [fault("lamp_failure", "L-1", 10), fault("misaimed", "L-2", 10)]
+    orders = [order("sensor_blind", "L-1", 11.5), order("lamp_failure", "L-2", 11.5)]
+
+    assert scored(faults, orders)["right_crew"]["value"] == 0.5
+
+
+def grouped(devices: list[str]) -> Fault:
+    spans = {d: (at(10), OPEN_MS) for d in devices}
+    return Fault("F-1:out", "supply_loss", "feeder", "F-1", "urgent", spans)
+
+
+def test_one_order_for_a_feeder_is_right_and_two_are_not() -> None:
+    devices = ["L-1", "L-2", "L-3"]
+    one = scored([grouped(devices)], [order("supply_loss", devices, 10.02)])
+    two = scored(
+        [grouped(devices)],
+        [order("supply_loss", devices[:2], 10.02), order("lamp_failure", "L-3", 10.5)],
+    )
+
+    assert one["grouped_with_one_order"]["value"] == 1
+    assert one["urgent_within_60_minutes"]["value"] == 1
+    assert two["grouped_with_one_order"]["value"] == 0
+    assert two["orders_per_grouped_fault"] == 2
+    assert two["repeated_orders"] == 1
+
+
+def test_urgent_delay_is_counted_in_minutes_from_the_first_darkness() -> None:
+    facts = scored([grouped(["L-1", "L-2"])], [order("supply_loss", ["L-1"], 10 + 90 / 1440)])
+
+    assert facts["urgent_minutes_median"] == pytest.approx(90)
+    assert facts["urgent_within_60_minutes"]["value"] == 0
+
+
+def test_a_fault_older_than_the_run_is_counted_from_its_first_day() -> None:
+    facts = scored([fault("lamp_failure", "L-1", -40)], [order("lamp_failure", "L-1", 1.5)])
+
+    assert facts["kinds"]["lamp_failure"]["nights_median"] == 2
+
+
+def test_the_horizon_makes_late_finds_misses_and_spares_young_faults() -> None:
+    faults = [fault("depreciation", "L-1", 5), fault("depreciation", "L-2", 25)]
+    run = Run("run", faults, [order("depreciation", "L-1", 22.5)], START_MS, at(30), 1000.0)
+
+    without = as_facts(score_runs([run]))["kinds"]["depreciation"]
+    within = as_facts(score_runs([run], horizon_days=14))["kinds"]["depreciation"]
+
+    assert (without["recall"]["hits"], without["recall"]["n"]) == (1, 2)
+    assert (within["recall"]["hits"], within["recall"]["n"]) == (0, 1)
+
+
+def test_runs_are_pooled() -> None:
+    one = Run(
+        "a", [fault("misaimed", "L-1", 5)], [order("misaimed", "L-1", 6.5)], START_MS, at(30), 500
+    )
+    two = Run(
+        "b", [fault("misaimed", "L-1", 5)], [order("misaimed", "L-9", 6.5)], START_MS, at(30), 500
+    )
+    facts = as_facts(score_runs([one, two]))
+
+    assert facts["lamp_nights"] == 1000
+    assert facts["kinds"]["misaimed"]["recall"]["value"] == 0.5
+    assert facts["false_orders"] == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "raised", "noons"),
+    [
+        (10.9, 11.5, 1),
+        (10.9, 11.2, 1),
+        (10.9, 11.51, 2),
+        (10.9, 12.5, 2),
+        (10.4, 10.5, 1),
+        (10.6, 13.5, 3),
+    ],
+)
+def test_nights_are_counted_by_noon_rounds(start: float, raised: float, noons: int) -> None:
+    assert noons_after(at(start), at(raised)) == noons
+
+
+@given(st.integers(0, 60), st.floats(0.1, 1e6))
+def test_poisson_bounds_are_garwoods(count: int, exposure: float) -> None:
+    low, high = poisson_bounds(count, exposure)
+    expected = stats.chi2.ppf(0.025, 2 * count) / 2 / exposure if count else 0.0
+
+    assert low == pytest.approx(expected, rel=1e-8)
+    assert high == pytest.approx(stats.chi2.ppf(0.975, 2 * count + 2) / 2 / exposure, rel=1e-8)
+
+
+@given(st.integers(1, 200), st.data())
+def test_share_bounds_are_clopper_and_pearsons(trials: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, trials))
+    interval = stats.binomtest(hits, trials).proportion_ci(method="exact")
+
+    low, high = binomial_bounds(hits, trials)
+    assert low == pytest.approx(interval.low, abs=1e-9)
+    assert high == pytest.approx(interval.high, abs=1e-9)
+
+
+def test_nothing_at_all_is_not_a_perfect_score() -> None:
+    facts = scored([], [])
+
+    assert facts["macro_f1"] is None
+    assert facts["any_fault_recall"] == {"value": None, "hits": 0, "n": 0, "low": 0.0, "high": 1.0}
+    assert facts["false_per_1000_lamp_nights"]["value"] == 0
+    assert facts["false_per_1000_lamp_nights"]["high"] == pytest.approx(-math.log(0.025))
+
+
+def test_limits_are_floors_for_shares_and_ceilings_for_false_orders() -> None:
+    facts = scored(
+        [fault("misaimed", "L-1", 5)], [order("misaimed", "L-1", 6.5), order("misaimed", "L-2", 7)]
+    )
+
+    assert below_limits(facts, {"macro_f1": 0.6, "false_per_1000_lamp_nights": 1.5}) == []
+    assert len(below_limits(facts, {"macro_f1": 0.9, "false_per_1000_lamp_nights": 0.5})) == 2
+    assert below_limits(facts, {"kinds.misaimed.recall": 1.0}) == []
+    assert below_limits(facts, {"kinds.unheard_of.recall": 0.1}) == [
+        "kinds.unheard_of.recall is not known"
+    ]
+
+
+def write_tables(folder: Path) -> None:
+    """A run of one fault found, one missed, and one order for nothing."""
+    folder.mkdir(exist_ok=True)
+    truth = [
+        ("a", "lamp_failure", "L-1", "2026-10-11T20:00:00Z", "", "a", "luminaire", "L-1", "major"),
+        ("b", "sensor_stuck", "L-2", "2026-10-12T20:00:00Z", "", "b", "sensor", "L-2", "minor"),
+    ]
+    findings = [
+        (
+            "lamp_failure",
+            "L-1",
+            "x",
+            "luminaire",
+            "L-1",
+            "2026-10-11T20:10:00Z",
+            "",
+            "2026-10-12T12:00:00Z",
+        ),
+        (
+            "misaimed",
+            "L-3",
+            "y",
+            "luminaire",
+            "L-3",
+            "2026-10-13T20:10:00Z",
+            "",
+            "2026-10-14T12:00:00Z",
+        ),
+    ]
+    heads = {
+        "truth": "fault_id kind device_id start end incident cause_kind cause_id severity",
+        "findings": "kind device_id incident cause_kind cause_id start end raised_at",
+        "assets": "device_id kind nominal_illuminance_lx dimming lat lon",
+    }
+    assets = [(f"L-{k}", "luminaire", "20", "22:00-05:00@40", "56.05", "12.69") for k in (1, 2, 3)]
+    assets.append(("N-1", "counter", "", "", "56.05", "12.69"))
+    for name, rows in (("truth", truth), ("findings", findings), ("assets", assets)):
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([heads[name].split(), *rows])
+    time_ms = START_MS + np.arange(20 * 144) * 600_000
+    pq.write_table(
+        pa.table(
+            {
+                "device_id": pa.array(["L-2", "L-3"] * len(time_ms)).sort(),
+                "time": pa.array(np.tile(time_ms, 2), pa.timestamp("ms", "UTC")),
+                "illuminance_lx": pa.array(np.full(2 * len(time_ms), 20.0), pa.float32()),
+            }
+        ),
+        folder / "readings.parquet",
+    )
+
+
+def test_the_command_scores_a_folder_and_draws_misses_and_false_orders(tmp_path: Path) -> None:
+    write_tables(tmp_path / "run")
+    report = tmp_path / "report.html"
+    result = CliRunner().invoke(
+        app, ["score", "--findings", str(tmp_path / "run"), "--json", "--report", str(report)]
+    )
+    facts = json.loads(result.stdout)
+    page = report.read_text("utf-8")
+
+    assert result.exit_code == 0
+    assert facts["lamp_nights"] == pytest.approx(60, abs=0.1)
+    assert (facts["faults"], facts["orders"], facts["false_orders"]) == (2, 2, 1)
+    assert page.count("<figure>") == page.count("<svg") == 2
+    assert "sensor_stuck on L-2" in page
+    assert "misaimed on L-3" in page
+    assert "http" not in page
+
+
+def test_the_command_fails_under_a_limit(tmp_path: Path) -> None:
+    write_tables(tmp_path / "run")
+    run = ["score", "--findings", str(tmp_path / "run"), "--days", "20", "--fail-under"]
+
+    assert CliRunner().invoke(app, [*run, "macro_f1=0.4"]).exit_code == 0
+    assert isinstance(CliRunner().invoke(app, [*run, "macro_f1=0.9"]).exception, LjusvaktError)
+    assert isinstance(CliRunner().invoke(app, [*run, "macro_f1"]).exception, BadInputError)
+
+
+def test_text_for_people_names_kinds_and_bounds(tmp_path: Path) -> None:
+    write_tables(tmp_path / "run")
+    result = CliRunner().invoke(app, ["score", "--findings", str(tmp_path / "run")])
+
+    assert "lamp_failure" in result.stdout
+    assert "[" in result.stdout
+
+
+def test_an_unknown_exposure_is_said_and_not_guessed(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+
+    with pytest.raises(TableError, match="--assets"):
+        read_run(tmp_path / "findings.csv", tmp_path / "truth.csv")
+    with pytest.raises(TableError, match="--days"):
+        read_run(tmp_path / "findings.csv", tmp_path / "truth.csv", assets=tmp_path / "assets.csv")
+
+
+def test_a_table_without_its_columns_is_named(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+
+    with pytest.raises(TableError, match="raised_at"):
+        read_run(tmp_path / "truth.csv", tmp_path / "truth.csv", lamp_nights=1)
