@@ -21,10 +21,10 @@ def judge_cycling(night: Night, memory: Memory) -> tuple[Bools, Bools]:
     """
     with np.errstate(invalid="ignore"):
         high = night.lux_high / np.maximum(memory.own_lx, 1)
-        share = night.n_dark / np.maximum(night.n_known, 1)
+        share = night.n_low / np.maximum(night.n_steady, 1)
     changes = night.falls + night.rises
     cycling = (
-        (night.n_known >= 10) & (high > 0.55) & (changes >= 6) & (share > 0.06) & (share < 0.85)
+        (night.n_steady >= 10) & (high > 0.55) & (changes >= 6) & (share > 0.06) & (share < 0.85)
     )
-    steady = (night.n_known >= 10) & (changes <= 1) & (share < 0.1)
+    steady = (night.n_steady >= 10) & (changes <= 1) & (share < 0.1)
     return cycling, steady

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from analytics.grid import Bools, Floats, row_quantiles
-from analytics.levels import first_nights
+from analytics.grid import Bools, Floats
+from analytics.levels import first_nights, spread
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.rules import Rules
@@ -49,7 +49,7 @@ def judge_day_burning(
     """
     ratio, _ = own_light_by_day(memory)
     watts = np.isfinite(night.power_day)
-    scatter = spread(memory.ref_surplus)
+    scatter = np.nan_to_num(spread(memory.ref_surplus))
     with np.errstate(invalid="ignore"):
         by_light = (ratio > rules.surplus_low) & (ratio < rules.surplus_high)
         by_light &= ratio > 3 * scatter
@@ -59,10 +59,3 @@ def judge_day_burning(
     known = (watts | np.isfinite(ratio)) & ~street.tunnel
     shown = np.where(watts, night.power_day, ratio).astype(np.float32)
     return burning & known, dark & known, known, shown
-
-
-def spread(buffer: Floats) -> Floats:
-    """Own scatter of the nights that were learned from; 0 where too few."""
-    (middle,) = row_quantiles(buffer, 0.5)
-    (mad,) = row_quantiles(np.abs(buffer - middle[:, None]), 0.5)
-    return np.nan_to_num(1.48 * mad).astype(np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from analytics.grid import Bools, Floats
-from analytics.levels import first_nights, last_median
+from analytics.levels import first_nights, last_median, spread
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.rules import Rules
@@ -43,7 +43,11 @@ def slow_loss(memory: Memory, verdict: Verdict, street: Street, rules: Rules) ->
     loss = level - DAYLIGHT_SHARE * response - np.nan_to_num(first_nights(memory.ref_level))
     with np.errstate(invalid="ignore"):
         still = (verdict.change < -0.6 * rules.slow_loss) & (np.abs(verdict.change) > 0.5 * np.abs(loss))
-        lost = still & (loss < -rules.slow_loss) & memory.frozen & (np.abs(response) < 0.6 * np.abs(loss))
+        scatter = np.nan_to_num(spread(memory.ref_level))
+        lost = still & (loss < -np.maximum(rules.slow_loss, 3 * scatter)) & memory.frozen & (np.abs(response) < 0.6 * np.abs(loss))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        late = last_median(memory.late_levels, 14, 6) / level
+        lost &= np.isnan(late) | (late > 0.6)
     return lost & verdict.lamp & ~street.tunnel, loss.astype(np.float32)
 
 

@@ -17,6 +17,7 @@ WINDOW = re.compile(
     re.IGNORECASE,
 )
 LEAST_NIGHT_SLOTS = 9
+SMALL_HOURS = (30, 390)
 EDGE_MIN = 10  # readings within ten minutes of a change of level say nothing about either level
 
 
@@ -82,7 +83,7 @@ class Expectation:
     motion : bool (144,)
         Anything between `level` and full is right.
     late : bool (144,)
-        Light is expected in the small hours (01:00-04:30 local), when shops and festive lights are off.
+        Light is expected in the small hours (00:30-06:30 local), when shops and festive lights are off.
     judged : bool (144,)
         Part of `lit` that the noon round judges darkness by: the night, in tunnels too.
     """
@@ -150,6 +151,6 @@ def expectation(
         lit & within & measured,
         level,
         motion & lit,
-        lit & measured & (local_min >= 60) & (local_min < 270),
+        lit & measured & (local_min >= SMALL_HOURS[0]) & (local_min < SMALL_HOURS[1]),
         lit & measured,
     )

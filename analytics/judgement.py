@@ -25,9 +25,9 @@ from analytics.depreciation import (
 )
 from analytics.device_events import Reports
 from analytics.findings import CauseKind, FindingKind, SENSOR_CREW
-from analytics.grid import Bools, Floats, Ints, Times, row_quantiles, window_start
+from analytics.grid import Bools, Floats, Ints, Times, window_start
 from analytics.hysteresis import count_night
-from analytics.levels import Levels, derive_levels, first_nights
+from analytics.levels import Levels, derive_levels, first_nights, spread
 from analytics.memory import KIND_AT, KINDS, Episode, Memory, remember
 from analytics.neighbours import without_neighbours
 from analytics.nights import Night
@@ -96,7 +96,9 @@ def judge_night(
     levels = derive_levels(night, memory, street)
     darkness = judge_darkness(night, levels, memory, rules)
     # The lamp's own darkness is judged with its neighbours' light as it is; its slower changes without.
-    alone = without_neighbours(levels.own, levels.raw, darkness.dead, memory, street)
+    lost = KIND_AT[K.SUPPLY_LOSS], KIND_AT[K.LAMP_FAILURE]
+    dark_now = darkness.dead | (memory.raised[:, lost].any(axis=1) & ~darkness.lit)
+    alone = without_neighbours(levels.own, levels.raw, dark_now, memory, street)
     push(memory, night, levels, alone)
     end_ms = window_start(number + 1)
     follow_darkness(memory, night, darkness, window_start(number))
@@ -457,8 +459,15 @@ class Judge:
         if new.sum() > max(rules.weather_share * outdoor.sum(), 5):
             memory.hold_until = self.number + 3
         memory.was_low = low
-        if memory.hold_until >= self.number:
-            self.held = ~self.street.tunnel
+        share = float(low[outdoor].mean()) if outdoor.any() else 0.0
+        if memory.hold_until < self.number:
+            memory.low_share = share
+            return
+        self.held = ~self.street.tunnel
+        if share > memory.low_share + rules.weather_share / 2:
+            # Snow is on the domes still: these nights say nothing about anybody's level.
+            for history in (memory.levels, memory.late_levels, memory.responses):
+                history[self.held, -1] = np.nan
 
     def lamp_failure(self) -> None:
         """Lamps that are out."""
@@ -554,8 +563,9 @@ class Judge:
         memory, rules = self.memory, self.rules
         power = self.night.power_night / first_nights(memory.ref_power)
         verdict = whose_fault(memory, power)
-        sigma = np.maximum(scatter_of(memory.ref_level), 0.015)
-        low = below_own_scatter(verdict.change, sigma, rules.level_loss) & memory.frozen
+        sigma = np.maximum(np.nan_to_num(spread(memory.ref_level), nan=0.03), 0.015)
+        coarse = 0.5 * self.street.resolution_lx / np.maximum(memory.own_lx, 1)
+        low = below_own_scatter(verdict.change + coarse, sigma, rules.level_loss) & memory.frozen
         known = np.isfinite(memory.levels[:, -1]) & ~self.held
         alike = ~additive(memory, self.night) & all_night(memory, verdict.change)
         onset = np.full(self.street.n, self.start_ms - 24 * HOUR_MS, dtype=np.int64)
@@ -608,14 +618,6 @@ class Judge:
         memory.swap_nights[rows] = 0
 
     gateway_sections: list[Section] = field(default_factory=list)
-
-
-def scatter_of(buffer: Floats) -> Floats:
-    """Scatter of the nights that were learned from; the usual 0.03 where too few."""
-    (middle,) = row_quantiles(buffer, 0.5)
-    (mad,) = row_quantiles(np.abs(buffer - middle[:, None]), 0.5)
-    enough = np.count_nonzero(np.isfinite(buffer), axis=1) >= 5
-    return np.where(enough, 1.48 * mad, 0.03).astype(np.float32)
 
 
 def learn(

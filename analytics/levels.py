@@ -14,7 +14,7 @@ from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.street import Street, padded_groups
 
-__all__ = ["Levels", "derive_levels", "last_median"]
+__all__ = ["Levels", "derive_levels", "first_nights", "last_median", "spread"]
 
 FLOOR_LX = 0.3  # a city's sky is never darker than this
 LEAST_FULL = 6
@@ -98,3 +98,11 @@ def last_median(history: Floats, nights: int, least: int) -> Floats:
     (middle,) = row_quantiles(part, 0.5)
     enough = np.count_nonzero(np.isfinite(part), axis=1) >= least
     return np.where(enough, middle, np.float32(np.nan))
+
+
+def spread(buffer: Floats, least: int = 5) -> Floats:
+    """Robust standard deviation of the nights that were learned from; NaN with fewer than `least`."""
+    (middle,) = row_quantiles(buffer, 0.5)
+    (deviation,) = row_quantiles(np.abs(buffer - middle[:, None]), 0.5)
+    enough = np.count_nonzero(np.isfinite(buffer), axis=1) >= least
+    return np.where(enough, 1.48 * deviation, np.float32(np.nan)).astype(np.float32)

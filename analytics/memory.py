@@ -126,6 +126,7 @@ class Memory:
     run_since_ms: Times
     hold_until: int = -1
     nights_judged: int = 0
+    low_share: float = 0.0
     open: dict[tuple[int, int], Episode] = field(default_factory=dict)
     closed: list[Episode] = field(default_factory=list)
 

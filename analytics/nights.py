@@ -16,6 +16,7 @@ from analytics.street import Street
 
 __all__ = ["NIGHT_FEATURES", "Known", "Night", "Run", "blank", "reduce_night", "transitions"]
 
+MOTION_DARK_BELOW = 0.7  # of the low level of a motion window
 DARK_BELOW = 0.5  # of the own lit level: a dead lamp between lit ones reads 0.05-0.3 of it
 LEAST_LIT_LX = 1.0
 DEAD_POWER = 0.06  # of the rated power: drivers on standby take less
@@ -74,13 +75,17 @@ class Night:
         Readings at full and at reduced light.
     lead, trail : int32
         Dark readings before the first and after the last lit one.
+    n_steady, n_low : int32
+        Readings outside motion windows, and those below half of the night's own level.
     falls, rises : int32
-        Lit to dark and back, over known slots.
+        How often those went from above it to below, and back.
     tail_h : float32
         Length of the darkness that the night ended with [h]; 0 when it ended lit, or was dark throughout.
         Headlights and a neighbour's light may interrupt it, for a sixth of its readings.
     n_tail : int32
         Readings in it.
+    tail_level : float32
+        Mean of its dark readings over what was expected.
     dark_before : float32
         Share of dark readings before it.
     power_last : float32
@@ -135,10 +140,13 @@ class Night:
     n_dim: Ints
     lead: Ints
     trail: Ints
+    n_steady: Ints
+    n_low: Ints
     falls: Ints
     rises: Ints
     tail_h: Floats
     n_tail: Ints
+    tail_level: Floats
     dark_before: Floats
     power_last: Floats
     first_lit_ms: Times
@@ -182,7 +190,7 @@ class Night:
 
 NIGHT_FEATURES = tuple(f.name for f in fields(Night))
 FLOAT_FEATURES = frozenset(
-    "dark_before power_last lux_late dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
+    "tail_level dark_before power_last lux_late dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
     "information share power_night power_dark power_day equal_value".split()
 )
 TIME_FEATURES = frozenset(name for name in NIGHT_FEATURES if name.endswith("_ms"))
@@ -329,10 +337,13 @@ def burn(
     own = np.maximum(known.own_lx[rows], LEAST_LIT_LX)
     own_dim = np.maximum(known.own_dim_lx[rows], LEAST_LIT_LX / 2)
     # Where the dimmed level was learned it says more than the programme; never above it, though.
-    limit = level[g] * own[:, None]
+    # Low motion levels stand near what a dead lamp still gets from its neighbours: a closer limit.
+    factor = np.where(motion & (level < 0.5), MOTION_DARK_BELOW / DARK_BELOW, 1).astype(np.float32)
+    limit = (level * factor)[g] * own[:, None]
     if dimmed.any():
         learned = dimmed[g] & ~motion[g] & np.isfinite(own_dim)[:, None]
         limit = np.where(learned, np.minimum(own_dim[:, None], own[:, None]), limit)
+    motion_lit = np.stack([e.motion[columns] for e in expected])
     wanted = lit_wanted[g]
     seen = wanted & there
     with np.errstate(invalid="ignore"):
@@ -355,12 +366,13 @@ def burn(
     out.tail_h[rows] = np.where(any_after, (last_after - first_after + 1) / 6, 0)
     out.n_tail[rows] = np.where(any_after, n_after, 0)
     out.dark_before[rows] = before
+    in_tail = dark & (index >= first_after[:, None])
+    depth = np.where(in_tail, x / limit, np.float32(0)).sum(axis=1)
+    out.tail_level[rows] = np.where(any_after, depth / np.maximum(count(in_tail), 1), np.nan)
     t0 = start_ms + columns.start * SLOT_MS
     out.dark_since_ms[rows] = np.where(any_after, t0 + first_after * SLOT_MS, 0)
     out.first_lit_ms[rows] = np.where(any_bright, t0 + first * SLOT_MS, 0)
     out.last_lit_ms[rows] = np.where(any_bright, t0 + last * SLOT_MS, 0)
-    out.falls[rows], out.rises[rows] = transitions(dark, seen)
-
     elevation = np.stack([e.elevation for e in expected])
     out.first_deg[rows], out.last_deg[rows] = switching_elevations(
         lux[rows], own, elevation, g, columns
@@ -368,6 +380,11 @@ def burn(
     at_full = np.where(full[g], x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
     out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
+    steady = seen & ~motion_lit[g]
+    tonight = np.minimum(np.nan_to_num(out.lux_high[rows] / own, nan=1), 1)
+    low = steady & (x < limit * (DARK_BELOW * tonight)[:, None])
+    out.falls[rows], out.rises[rows] = transitions(low, steady)
+    out.n_steady[rows], out.n_low[rows] = count(steady), count(low)
     small_hours = np.stack([e.late[columns] for e in expected])
     used = np.flatnonzero(small_hours.any(axis=0))
     at_late = np.where(small_hours[:, used][g], x[:, used], np.float32(np.nan))

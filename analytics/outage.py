@@ -61,6 +61,7 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         mostly &= memory.frozen | (level < 0.25) | (weak & (memory.heard_nights > 3) & (share > 0.95))
         before = ~(night.dark_before > 0.2)
         ended = (night.tail_h >= rules.tail_h) & (night.n_tail >= 4) & before
+        ended &= night.tail_level < rules.dark_level
         ended &= memory.frozen | (share < 0.8)
         # A lamp that took no power in the last readings, or said so itself, needs less time.
         sure = (night.power_last < 0.06) | (night.n_failed >= 2)
@@ -69,6 +70,8 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         has_watts = np.isfinite(night.power_dark)
         out = enough & ~sensor_side & ~turned & (mostly | ended)
         out &= ~has_watts | (night.power_dark > 0.3) | (ended & (night.power_last < 0.06))
+        # The last readings took no power though light was asked for.
+        out |= (night.power_last < 0.06) & (night.power_dark * night.n_power > 2) & before & (share > 0)
         out |= by_watts
         dead = enough & ~sensor_side & (((share > 0.75) & (~(raw >= 0.55))) | ended)
         dead |= by_watts

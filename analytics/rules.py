@@ -55,7 +55,7 @@ class Rules:
     dark_share: float = 0.75
     dark_level: float = 0.40
     tail_h: float = 2.0
-    sure_tail_h: float = 0.5
+    sure_tail_h: float = 1.0
     level_loss: float = 0.16
     slow_loss: float = 0.11
     surplus_low: float = 0.60

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.grid import Bools, Floats, Ints, row_quantiles
-from analytics.levels import last_median
+from analytics.levels import last_median, spread
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.rules import Rules
@@ -78,7 +78,7 @@ def whose_fault(memory: Memory, power: Floats) -> Verdict:
     step, before = in_one_step(memory.levels, m)
     base = median_before(memory.responses, before)
     c = np.where(step & np.isfinite(base), c - base, c).astype(np.float32)
-    scatter = np.maximum(response_scatter(memory), 0.025)
+    scatter = np.maximum(np.nan_to_num(spread(memory.ref_am), nan=0.04), 0.025)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = c / m
         by_watts = power < 0.93
@@ -90,14 +90,6 @@ def whose_fault(memory: Memory, power: Floats) -> Verdict:
         sensor |= ~by_watts & no_sky & (power > 0.95) & (m < -0.5)
     lamp = np.isfinite(m) & ~sensor & ~misaimed
     return Verdict(m, c, step, sensor, misaimed, lamp)
-
-
-def response_scatter(memory: Memory) -> Floats:
-    """Own scatter of C over the nights that were learned from; 0.04 where too few."""
-    (middle,) = row_quantiles(memory.ref_am, 0.5)
-    (mad,) = row_quantiles(np.abs(memory.ref_am - middle[:, None]), 0.5)
-    enough = np.count_nonzero(np.isfinite(memory.ref_am), axis=1) >= 5
-    return np.where(enough, 1.48 * mad, 0.04).astype(np.float32)
 
 
 def in_one_step(levels: Floats, change: Floats) -> tuple[Bools, Ints]:
