@@ -37,6 +37,7 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
     elif envelope.has("_topic"):
         # As others do: the envelope with `_topic` and `_timestamp` of their own.
         kind = envelope.text("_topic").rpartition("/")[2]
+        kind = "up" if kind == "rx" else kind  # as earlier versions named it
     if envelope.has("deviceInfo"):
         return _v4(route, kind, envelope, registry)
     return _v3(route, kind, envelope, registry)
