@@ -1,0 +1,163 @@
+"""The demo, from nothing to work orders, and through a kill."""
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from end_to_end.demo_process import LJUSVAKT, DemoProcess, running_with, seeded_causes
+
+pytestmark = [pytest.mark.slow, pytest.mark.live]
+
+LAMPS = "200"
+WITHIN_S = 200.0
+
+
+def causes(orders: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return sorted((order["cause_kind"], order["cause_id"]) for order in orders)
+
+
+def wait_until(true: Any, *, within_s: float, what: str) -> None:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if true():
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"not within {within_s} s: {what}")
+
+
+def test_every_seeded_fault_gets_its_one_work_order_and_nothing_else_any(
+    tmp_path: Path, free_port: int, mosquitto: Path
+) -> None:
+    folder = tmp_path / "demo åäö"
+    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+        demo.wait_for("ready", within_s=WITHIN_S)
+        assert mosquitto.name in running_with(str(folder / "broker"))[0]
+        expected = sorted(seeded_causes(demo))
+        wait_until(
+            lambda: causes(demo.orders()) == expected,
+            within_s=60,
+            what=f"{expected} have their orders, not {causes(demo.orders())}",
+        )
+        health = demo.get("/api/v1/health")
+        counts = health["ingest"]
+        parts = ("stored", "in_journal", "duplicate", "quarantined", "refused")
+        assert counts["received"] == sum(counts[p] for p in parts)
+        assert counts["quarantined"] == 0
+        assert health["simulated_time"] is True
+        assert demo.stop() < 5
+        assert demo.process.returncode == 0
+    assert running_with(str(folder)) == []
+
+
+def test_killed_in_the_middle_of_history_it_ends_in_the_same_state(
+    tmp_path: Path, free_port: int, mosquitto: Path
+) -> None:
+    assert mosquitto
+    folder = tmp_path / "demo"
+    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+        demo.wait_for("history", within_s=WITHIN_S, at_least=0.4)
+        demo.kill()
+    wait_until(lambda: not running_with(str(folder)), within_s=10, what="its broker ended with it")
+    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+        demo.wait_for("ready", within_s=WITHIN_S)
+        assert causes(demo.orders()) == sorted(seeded_causes(demo))
+        orders = demo.orders()
+        demo.kill()
+    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+        demo.wait_for("ready", within_s=WITHIN_S)
+        assert not [e for e in demo.events if e["event"] == "history"], "history was told again"
+        assert {o["id"] for o in demo.orders()} == {o["id"] for o in orders}
+        assert demo.stop() < 5
+
+
+def test_a_fault_set_in_from_outside_becomes_a_work_order_while_one_watches(
+    tmp_path: Path, free_port: int, mosquitto: Path
+) -> None:
+    assert mosquitto
+    folder = tmp_path / "demo"
+    with DemoProcess(folder, free_port, "--lamps", LAMPS, "--speed", "600") as demo:
+        demo.wait_for("ready", within_s=WITHIN_S)
+        before = causes(demo.orders())
+        whole = {cause for _, cause in before}
+        feeder = next(
+            asset["feeder"]
+            for asset in demo.get("/api/v1/assets?limit=200")["items"]
+            if asset["kind"] == "luminaire" and asset["feeder"] not in whole
+        )
+        done = subprocess.run(
+            [
+                LJUSVAKT, "simulate", "--into-demo", "--data", folder,
+                "--fault", "feeder_out", "--feeder", feeder,
+            ],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        # Ten hours of the night pass in a minute: the feeder is dark or silent within them.
+        wait_until(
+            lambda: ("feeder", feeder) in causes(demo.orders()),
+            within_s=120,
+            what=f"an order for {feeder}, not only {causes(demo.orders())}",
+        )
+        assert demo.stop() < 5
+
+
+def test_a_busy_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [LJUSVAKT, "demo", "--data", tmp_path / "d", "--port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"port {port}" in done.stderr
+
+
+def test_a_broken_config_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    config = tmp_path / "broken.toml"
+    config.write_text("[http]\nprot = 8000\n", encoding="utf-8")
+    done = subprocess.run(
+        [LJUSVAKT, "demo", "--data", tmp_path / "d", "--config", config],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "broken.toml:2: http.prot: no such setting" in done.stderr
+
+
+def test_fresh_never_deletes_a_folder_that_is_no_demo(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    done = subprocess.run(
+        [LJUSVAKT, "demo", "--fresh", "--data", tmp_path, "--port", str(free_port)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no demo" in done.stderr
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_the_doctor_finds_a_folder_well_and_says_so_to_programs(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [LJUSVAKT, "doctor", "--data", tmp_path / "d", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {check["name"] for check in json.loads(done.stdout)} >= {"broker", "journal", "balance"}
