@@ -1,0 +1,100 @@
+"""The lighting kernels again, in plain loops that a reader can follow."""
+
+import math
+from statistics import median
+
+SLOT_MS = 600_000
+SLOTS = 144
+
+
+def lay_out(row, time_ms, value, *, n, start_ms):
+    """Cell by cell: the median of what fell in the slot, NaN where nothing did."""
+    cells = [[[] for _ in range(SLOTS)] for _ in range(n)]
+    for r, t, v in zip(row, time_ms, value, strict=True):
+        slot = (t - start_ms) // SLOT_MS
+        if r >= 0 and 0 <= slot < SLOTS and math.isfinite(v):
+            cells[r][slot].append(v)
+    return [[median(c) if c else math.nan for c in line] for line in cells]
+
+
+def quantile(values, q):
+    """Linear between neighbours; NaN without any value."""
+    known = sorted(v for v in values if not math.isnan(v))
+    if not known:
+        return math.nan
+    at = (len(known) - 1) * q
+    low, high = math.floor(at), math.ceil(at)
+    return known[low] * (1 - (at - low)) + known[high] * (at - low)
+
+
+def transitions(dark, known):
+    """Falls and rises of one luminaire over the slots that are known."""
+    falls = rises = 0
+    before = None
+    for d, k in zip(dark, known, strict=True):
+        if not k:
+            continue
+        if before is False and d:
+            falls += 1
+        if before is True and not d:
+            rises += 1
+        before = bool(d)
+    return falls, rises
+
+
+def dark_ending(dark, seen):
+    """First slot, readings and share before of the darkness that one night ended with."""
+    known = [i for i, s in enumerate(seen) if s]
+    total_dark = sum(bool(dark[i]) for i in known)
+    whole = total_dark / len(known) if known else math.nan
+    if not known or not all(dark[i] for i in known[-2:]):
+        return 0, 0, whole
+    for start in known:
+        tail = [i for i in known if i >= start]
+        n_dark = sum(bool(dark[i]) for i in tail)
+        if dark[start] and 6 * n_dark >= 5 * len(tail):
+            head = [i for i in known if i < start]
+            before = sum(bool(dark[i]) for i in head) / len(head) if head else math.nan
+            return start, len(tail), before
+    return 0, 0, whole
+
+
+def sections(dead, least):
+    """Ranges of adjacent dead luminaires; a single living one between two dead is bridged."""
+    bridged = [
+        d or (0 < i < len(dead) - 1 and dead[i - 1] and dead[i + 1]) for i, d in enumerate(dead)
+    ]
+    found, start = [], None
+    for i, d in enumerate([*bridged, False]):
+        if d and start is None:
+            start = i
+        if not d and start is not None:
+            if sum(bool(x) for x in dead[start:i]) >= least:
+                found.append((start, i))
+            start = None
+    return found
+
+
+def last_run(values, carried):
+    """Length of the run of equal known values at the end, `carried` = (value, count) before it."""
+    value, count = carried
+    for v in values:
+        if math.isnan(v):
+            continue
+        count = count + 1 if v == value else 1
+        value = v
+    return value, count
+
+
+def group_medians(values, groups):
+    """Median over the members of each group, slot by slot, and how many had a value."""
+    out, counts = [], []
+    for members in groups:
+        line, number = [], []
+        for slot in range(len(values[0]) if values else 0):
+            known = [values[m][slot] for m in members if not math.isnan(values[m][slot])]
+            line.append(median(known) if known else math.nan)
+            number.append(len(known))
+        out.append(line)
+        counts.append(number)
+    return out, counts
