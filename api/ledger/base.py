@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeDecorator
 
 from api.errors import BadInputError
 
-__all__ = ["Base", "BigId", "Database", "Document", "UtcDateTime", "ledger_url"]
+__all__ = ["Base", "BigId", "Database", "Document", "UtcDateTime", "ledger_url", "row_of"]
 
 # Every constraint has a name, or a batch migration on SQLite could not drop it.
 NAMES = {
@@ -70,6 +70,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 # SQLite numbers rows by itself only where the key is INTEGER to the letter.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 Document = JSON().with_variant(JSONB, "postgresql")
+
+
+R = TypeVar("R", bound=Base)
+
+
+def row_of(session: Session, table: type[R], number: int) -> R | None:
+    """The row of this number; None where there is none, or where none can be."""
+    return session.get(table, number) if abs(number) < 2**62 else None
 
 
 def ledger_url(where: str | Path) -> str:

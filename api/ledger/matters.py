@@ -9,7 +9,7 @@ from api.assets import Asset
 from api.errors import NotFoundError
 from api.findings import NamedFinding
 from api.ledger import conversions as to_view
-from api.ledger.base import Database
+from api.ledger.base import Database, row_of
 from api.ledger.models import (
     AssetRow,
     EvidenceRow,
@@ -147,7 +147,7 @@ class Matters:
             If there is none, or none in these areas.
         """
         with self._db.read() as session:
-            row = session.get(IncidentRow, incident_id)
+            row = row_of(session, IncidentRow, incident_id)
             if row is None or (areas is not None and row.area not in areas):
                 raise NotFoundError(f"no incident {incident_id}.")
             timeline = session.scalars(

@@ -11,7 +11,7 @@ from analytics.findings import CauseKind, FindingKind
 from api.errors import BadInputError, ConflictError, NotFoundError, StaleVersionError
 from api.ledger import conversions as to_view
 from api.ledger import outbox, steps
-from api.ledger.base import Database
+from api.ledger.base import Database, row_of
 from api.ledger.models import (
     AssetRow,
     AttachmentRow,
@@ -108,7 +108,7 @@ class Orders:
             If there is none, or none in these areas: the two look the same.
         """
         with self._db.read() as session:
-            row = session.get(WorkOrderRow, order_id)
+            row = row_of(session, WorkOrderRow, order_id)
             if row is None or (areas is not None and row.area not in areas):
                 raise NotFoundError(f"no work order {order_id}.")
             return detail(session, row)
@@ -363,7 +363,7 @@ class Orders:
     ) -> tuple[Attachment, bytes]:
         """A photo and its bytes."""
         with self._db.read() as session:
-            row = session.get(AttachmentRow, attachment_id)
+            row = row_of(session, AttachmentRow, attachment_id)
             order = session.get(WorkOrderRow, row.order_id) if row else None
             if row is None or order is None or (areas is not None and order.area not in areas):
                 raise NotFoundError(f"no photo {attachment_id}.")
@@ -432,7 +432,7 @@ def check_target(
     session: Session, order_id: int, target: int, areas: Collection[str] | None
 ) -> None:
     """A duplicate is one of an open order, not of itself."""
-    other = session.get(WorkOrderRow, target) if abs(target) < 2**62 else None
+    other = row_of(session, WorkOrderRow, target)
     if other is None or (areas is not None and other.area not in areas):
         raise NotFoundError(f"no work order {target}.")
     if target == order_id:

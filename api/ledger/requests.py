@@ -11,7 +11,7 @@ from api.assets import Asset
 from api.errors import BadInputError, NotFoundError
 from api.ledger import conversions as to_view
 from api.ledger import outbox, steps
-from api.ledger.base import Database
+from api.ledger.base import Database, row_of
 from api.ledger.models import (
     AssetRow,
     LinkRow,
@@ -249,7 +249,7 @@ class Requests:
     def service_request(self, request_id: int) -> ServiceRequest:
         """One report, with the status its order has now."""
         with self._db.read() as session:
-            row = session.get(ServiceRequestRow, request_id) if abs(request_id) < 2**62 else None
+            row = row_of(session, ServiceRequestRow, request_id)
             if row is None:
                 raise NotFoundError(f"no service request {request_id}.")
             return request_view(session, row)

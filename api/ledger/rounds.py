@@ -42,6 +42,7 @@ from api.operations.work_orders import (
     CLOSED,
     Action,
     BudgetAccount,
+    Crew,
     Rejection,
     Step,
     Verification,
@@ -152,6 +153,7 @@ class Round:
         # Orders that stay come first, so that a merged one finds the order it is part of.
         for wanted in sorted(plan.incidents, key=lambda w: w.state is IncidentState.MERGED):
             self._follow(wanted)
+        self._follow_by_hand(plan.incidents)
         if night is not None:
             self._deny_repairs(kept, states or {}, night)
         self._judge_again(touched)
@@ -386,18 +388,62 @@ class Round:
                 if reopened and state in CLOSED and order.rejection not in STAYS_REJECTED:
                     self._reopen(order, "the fault came back")
             case IncidentState.CLEARED if state not in CLOSED:
-                self._step(
-                    order,
-                    Step(Action.VERIFY, by_light=True, verification=Verification.LIGHT),
-                    {"cleared_ms": incident.end_ms},
-                )
-                self.changes.orders_verified.append(order.id)
+                self._prove(order, incident.end_ms)
             case IncidentState.WITHDRAWN if state not in CLOSED:
                 self._withdraw(order, state)
             case IncidentState.MERGED if state not in CLOSED:
                 self._close_as_part(order, incident)
             case _:
                 pass
+
+    def _prove(self, order: WorkOrderRow, cleared_ms: int | None) -> None:
+        """Verified by the light, once every luminaire of the order is lit again."""
+        left = self.session.scalar(
+            select(MemberRow.device_id)
+            .where(MemberRow.order_id == order.id, MemberRow.end_ms.is_(None))
+            .limit(1)
+        )
+        if left is None:
+            step = Step(Action.VERIFY, by_light=True, verification=Verification.LIGHT)
+            self._step(order, step, {"cleared_ms": cleared_ms})
+            self.changes.orders_verified.append(order.id)
+
+    def _follow_by_hand(self, plan: Sequence[Wanted]) -> None:
+        """Luminaires people put into an order (merged, split) are proved there as well."""
+        ended = {
+            f.device_id: f.end_ms
+            for wanted in plan
+            for f in wanted.findings
+            if f.end_ms is not None and crew_of(f.kind) is Crew.LAMP
+        }
+        if not ended:
+            return
+        dark = set(
+            self.session.scalars(
+                select(EvidenceRow.device_id).where(
+                    EvidenceRow.end_ms.is_(None), EvidenceRow.withdrawn.is_(False)
+                )
+            )
+        )
+        rows = self.session.execute(
+            select(MemberRow, WorkOrderRow, IncidentRow.state)
+            .join(WorkOrderRow, WorkOrderRow.id == MemberRow.order_id)
+            .outerjoin(IncidentRow, IncidentRow.id == WorkOrderRow.incident_id)
+            .where(
+                MemberRow.by_hand.is_(True),
+                MemberRow.end_ms.is_(None),
+                WorkOrderRow.is_open.is_(True),
+            )
+        ).all()
+        orders: dict[int, tuple[WorkOrderRow, str | None]] = {}
+        for member, order, incident_state in rows:
+            if member.device_id in ended and member.device_id not in dark:
+                member.end_ms = ended[member.device_id]
+                orders[order.id] = (order, incident_state)
+        self.session.flush()
+        for order, state in orders.values():
+            if state in {None, IncidentState.CLEARED.value}:
+                self._prove(order, self.now_ms)
 
     def _create_order(self, incident: IncidentRow) -> None:
         kind = FindingKind(incident.kind)

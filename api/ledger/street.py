@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api.assets import Asset, AssetKind
 from api.errors import BadInputError, NotFoundError
 from api.ledger import conversions as to_view
-from api.ledger.base import Database
+from api.ledger.base import Database, row_of
 from api.ledger.models import (
     AssetRow,
     DeviceHistoryRow,
@@ -237,7 +237,7 @@ class Street:
     def end_work(self, number: int, *, now_ms: int) -> PlannedWork:
         """End a window before its time."""
         with self._db.write() as session:
-            row = session.get(PlannedWorkRow, number)
+            row = row_of(session, PlannedWorkRow, number)
             if row is None:
                 raise NotFoundError(f"no planned work {number}.")
             row.until_ms = max(row.from_ms, min(row.until_ms, now_ms))

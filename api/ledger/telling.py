@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.errors import BadInputError, ConflictError, NotFoundError
 from api.ledger import outbox
-from api.ledger.base import Database
+from api.ledger.base import Database, row_of
 from api.ledger.models import DeliveryRow, MatterRow, RecipientRow, WorkOrderRow
 from api.operations.alerts import (
     MAX_ATTEMPTS,
@@ -131,7 +131,7 @@ class Telling:
     def acknowledge(self, matter_id: int, *, actor: str, now_ms: int) -> Matter:
         """Somebody has seen it: the ladder stops. Again changes nothing."""
         with self._db.write() as session:
-            row = session.get(MatterRow, matter_id)
+            row = row_of(session, MatterRow, matter_id)
             if row is None:
                 raise NotFoundError(f"no alert {matter_id}.")
             if row.acknowledged_ms is None:
@@ -360,7 +360,7 @@ class Telling:
     def retry_delivery(self, delivery_id: int, *, now_ms: int) -> None:
         """Give a dead letter another round of tries."""
         with self._db.write() as session:
-            row = session.get(DeliveryRow, delivery_id)
+            row = row_of(session, DeliveryRow, delivery_id)
             if row is None:
                 raise NotFoundError(f"no delivery {delivery_id}.")
             if row.state != DeliveryState.DEAD.value:
