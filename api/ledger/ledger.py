@@ -91,5 +91,9 @@ def open_ledger(
         If the address cannot be used, or the schema is newer than this program.
     """
     database = Database(where)
-    upgrade(database)
+    try:
+        upgrade(database)
+    except BaseException:
+        database.close()
+        raise
     return Ledger(database, policy=policy or load_policy(), allow_simulated=allow_simulated)
