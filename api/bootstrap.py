@@ -20,7 +20,9 @@ from api.clock import Clock
 from api.datadir import DataDir
 from api.doctor import influx_target
 from api.errors import BadInputError
+from api.evidence_picture import EvidencePicture
 from api.feature_store import FeatureStore
+from api.hand_in import HandIn
 from api.judging import Judge
 from api.ledger import Ledger, open_ledger
 from api.ledger.leader import Leader
@@ -91,6 +93,7 @@ class Platform:
     rounds: Rounds | None = None
     alerting: Alerting | None = None
     services: Services | None = None
+    hand_in: HandIn | None = None
 
     def publish_registry(self) -> None:
         """Let ingest know the devices that stand in the ledger."""
@@ -168,6 +171,9 @@ async def open_platform(
             told("ledger", "ledger: assets, incidents, work orders")
         if platform.broker is not None and platform.journal is not None:
             platform.collector = _make_collector(platform, platform.broker, platform.journal)
+            platform.hand_in = HandIn(
+                platform.journal, registry=_registry(platform).current, now_ms=clock.now_ms
+            )
             told("collector", "collector: decode, judge, journal, acknowledge")
         if Part.ROUNDS in parts and platform.ledger is not None:
             platform.leader = Leader(platform.ledger.database)
@@ -261,14 +267,17 @@ def _make_collector(platform: Platform, broker: RunningBroker, journal: Journal)
         protocol=broker.protocol,
     )
     source = {"paho": PahoSource, "mqtt5": Mqtt5Source}[settings.source](connection)
-    registry = RegistryFile(platform.data.registry, enrol=platform.settings.rounds.enrol or None)
     return Collector(
         source,
         journal,
-        registry=registry.current,
+        registry=_registry(platform).current,
         now_ms=platform.clock.now_ms,
         settings=CollectorSettings(stop_s=STOP_COLLECTOR_S),
     )
+
+
+def _registry(platform: Platform) -> RegistryFile:
+    return RegistryFile(platform.data.registry, enrol=platform.settings.rounds.enrol or None)
 
 
 def _filters(groups: list[str]) -> tuple[str, ...]:
@@ -314,6 +323,8 @@ def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Servi
         store=platform.store,
         counters=lambda: _counters(platform),
         health=lambda: _health(platform),
+        picture=EvidencePicture(ledger, platform.store, platform.clock, platform.settings.timezone),
+        send=platform.hand_in,
         demo_token=demo_token,
     )
 

@@ -22,12 +22,6 @@ from api.settings import Settings
 from firmware_sim.live import LiveCity
 from firmware_sim.scenario import load_scenario
 from firmware_sim.world import City, build_city
-from ingest.collector import Intake
-from ingest.devices import Registry
-from ingest.journal import Journal
-from ingest.liveness import Liveness
-from ingest.settings import CollectorSettings
-from ingest.sources import Message
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -204,19 +198,13 @@ def _seeded(city: City) -> list[dict[str, str]]:
 async def _tell_history(platform: Platform, city: City, progress: Progress) -> None:
     """Bring the nights before the start the way every message goes, and judge them."""
     scenario = city.scenario
-    if platform.journal is None or platform.shipper is None or platform.rounds is None:
+    if platform.hand_in is None or platform.shipper is None or platform.rounds is None:
         raise BadInputError("the demo needs journal, store and rounds")
-    intake = Intake(
-        platform.journal,
-        Registry.load(platform.data.registry),
-        CollectorSettings(),
-        Liveness(since_ms=scenario.start_ms),
-    )
     messages = city.history(scenario.start_ms, scenario.stop_ms)
     total = scenario.stop_ms - scenario.start_ms
     text = f"{scenario.scenario.days} nights of history"
     while chunk := await asyncio.to_thread(_take, messages):
-        await asyncio.to_thread(_commit, platform.journal, intake, chunk)
+        await asyncio.to_thread(platform.hand_in.put, chunk)
         progress.advance("history", text, chunk[-1][2] - scenario.start_ms, total)
     await platform.shipper.drain()
     progress.step("history", f"history: {text}, stored")
@@ -229,9 +217,3 @@ async def _tell_history(platform: Platform, city: City, progress: Progress) -> N
 
 def _take(messages: Iterator[tuple[str, bytes, int]]) -> list[tuple[str, bytes, int]]:
     return list(islice(messages, CHUNK))
-
-
-def _commit(journal: Journal, intake: Intake, chunk: list[tuple[str, bytes, int]]) -> None:
-    arrived: list[Message] = [(topic, payload, 1, False, 0) for topic, payload, _ in chunk]
-    batch = intake.read(arrived, [received_ms for _, _, received_ms in chunk])
-    journal.commit(batch)

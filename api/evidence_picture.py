@@ -1,0 +1,77 @@
+"""The picture of a work order: what its first luminaire's light did, in five seconds."""
+
+from dataclasses import dataclass
+
+from api.clock import Clock
+from api.findings import NamedFinding
+from api.ledger import Ledger
+from api.ledger.views import Evidence
+from api.night_round import ReadingSource
+from api.pictures import finding_picture
+
+__all__ = ["EvidencePicture"]
+
+PEERS = 12
+
+
+@dataclass(frozen=True)
+class EvidencePicture:
+    """Draws the finding that a work order rests on most.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    store : ReadingSource
+    clock : Clock
+    tz : str
+        Zone of the hours on the axis.
+    """
+
+    ledger: Ledger
+    store: ReadingSource
+    clock: Clock
+    tz: str
+
+    def __call__(self, order_id: int, language: str) -> str | None:
+        """An SVG, or None where no finding stands behind the order."""
+        found = [e for e in self.ledger.work_order(order_id).evidence if not e.withdrawn]
+        if not found:
+            return None
+        best = max(found, key=lambda e: (e.confidence, -e.start_ms))
+        assets = {asset.device_id: asset for asset in self.ledger.assets()}
+        asset = assets.get(best.device_id)
+        if asset is None:
+            return None
+        out = {e.device_id for e in found}
+        peers = [
+            other
+            for other in assets.values()
+            if asset.feeder and other.feeder == asset.feeder and other.device_id not in out
+        ]
+        return finding_picture(
+            _named(best),
+            self.store,
+            asset,
+            peers=peers[:PEERS],
+            now_ms=self.clock.now_ms(),
+            language=language,
+            tz=self.tz,
+        )
+
+
+def _named(evidence: Evidence) -> NamedFinding:
+    return NamedFinding(
+        kind=evidence.kind,
+        device_id=evidence.device_id,
+        luminaire_id=evidence.luminaire_id,
+        incident="",
+        cause_kind=evidence.cause_kind,
+        cause_id=evidence.cause_id,
+        start_ms=evidence.start_ms,
+        end_ms=evidence.end_ms,
+        raised_ms=evidence.raised_ms,
+        severity=evidence.severity,
+        confidence=evidence.confidence,
+        note=evidence.note,
+        evidence=evidence.evidence,
+    )
