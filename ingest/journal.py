@@ -210,6 +210,7 @@ class Journal:
         try:
             self.call(Journal._open)
         except BaseException:
+            self.call(Journal._close_connection)
             self.executor.shutdown()
             os.close(self._lock_fd)
             raise
@@ -766,26 +767,30 @@ class Journal:
         last it only sends some twice.
         """
         with self._transaction():
-            rows = self.db.execute(
-                "SELECT id, n, t_min, t_max, b FROM entry WHERE quantity = ? AND day = ?"
+            sizes = self.db.execute(
+                "SELECT id, length(b) FROM entry WHERE quantity = ? AND day = ?"
                 " AND length(b) < ? ORDER BY id",
                 (quantity, day, MERGE_READINGS * ROW_BYTES // 2),
             ).fetchall()
-            group: list[tuple[int, int, int, int, bytes]] = []
+            group: list[int] = []
             size = 0
-            for row in rows:
-                group.append(row)
-                size += len(row[4])
+            for number, length in sizes:
+                group.append(number)
+                size += length
                 if size >= MERGE_READINGS * ROW_BYTES:
                     self._merge_group(quantity, day, group)
                     group, size = [], 0
             self._merge_group(quantity, day, group)
 
-    def _merge_group(
-        self, quantity: str, day: int, group: list[tuple[int, int, int, int, bytes]]
-    ) -> None:
-        if len(group) < 2:
+    def _merge_group(self, quantity: str, day: int, numbers: list[int]) -> None:
+        if len(numbers) < 2:
             return
+        # One group's blobs at a time: after an outage all of them would be hundreds of megabytes.
+        group: list[tuple[int, int, int, int, bytes]] = self.db.execute(
+            "SELECT id, n, t_min, t_max, b FROM entry WHERE quantity = ? AND day = ?"
+            " AND id BETWEEN ? AND ? AND length(b) < ? ORDER BY id",
+            (quantity, day, numbers[0], numbers[-1], MERGE_READINGS * ROW_BYTES // 2),
+        ).fetchall()
         parts = list(zip(*(_rows_of(row[4]) for row in group), strict=True))
         device, time_ms, value, received_ms, flags = (np.concatenate(part) for part in parts)
         self.db.executemany("DELETE FROM entry WHERE id = ?", [(row[0],) for row in group])
@@ -819,7 +824,11 @@ class Journal:
         with contextlib.suppress(sqlite3.Error, JournalError):
             self._fold_sequences()
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.db.close()
+        self._close_connection()
+
+    def _close_connection(self) -> None:
+        with contextlib.suppress(AttributeError, sqlite3.Error):  # it may never have been opened
+            self.db.close()
 
 
 def _became(gone: int, stored: int, duplicate: int, quarantined: int) -> Counter[str]:
@@ -881,8 +890,10 @@ def _take_writer_lock(path: Path) -> int:
             f"process {holder or '?'} writes the journal {path}; a journal has one writer: "
             "stop that process or choose another data folder"
         ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    # The pid is a courtesy to whoever comes second; a full disk must not keep us from reading.
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
 
 
