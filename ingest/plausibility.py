@@ -1,6 +1,5 @@
 """Which readings can be believed, and how far: a flag beside the value, never silent dropping."""
 
-from collections.abc import KeysView
 from math import isnan
 from typing import Final
 
@@ -45,7 +44,9 @@ def _unremarkable(spec: QuantitySpec) -> tuple[float, float]:
 UNREMARKABLE: Final = {quantity: _unremarkable(spec) for quantity, spec in QUANTITIES.items()}
 
 
-class _Votes(msgspec.Struct, gc=False):
+class Votes(msgspec.Struct, gc=False):
+    """The last votes on a device's clock: 1 against it, 0 for it, the newest lowest."""
+
     bits: int = 0
     count: int = 0
     last_ms: int = 0
@@ -61,19 +62,19 @@ class Clocks:
 
     Devices without a vote against them cost nothing; at most `limit` others are remembered.
 
+    Attributes
+    ----------
+    suspects : dict of str to Votes
+        Devices with votes against their clock.
+
     References
     ----------
     The shares and offsets are those by which analytics corrects clocks.
     """
 
     def __init__(self, *, limit: int = 100_000) -> None:
-        self._votes: dict[str, _Votes] = {}
+        self.suspects: dict[str, Votes] = {}
         self._limit = limit
-
-    @property
-    def suspects(self) -> KeysView[str]:
-        """Devices with votes against their clock."""
-        return self._votes.keys()
 
     def wrong(self, device_id: str, offset_ms: int, received_ms: int) -> bool:
         """Take a vote; whether the device's clock runs wrong by now.
@@ -86,19 +87,19 @@ class Clocks:
         received_ms : int
         """
         off = offset_ms > BEHIND_MS or offset_ms < -BEFORE_MS
-        votes = self._votes.get(device_id)
+        votes = self.suspects.get(device_id)
         if votes is None:
             if not off:
                 return False
-            votes = self._votes[device_id] = _Votes()
-            if len(self._votes) > self._limit:
-                del self._votes[next(iter(self._votes))]
+            votes = self.suspects[device_id] = Votes()
+            if len(self.suspects) > self._limit:
+                del self.suspects[next(iter(self.suspects))]
         if not 0 <= received_ms - votes.last_ms < _VOTE_EVERY_MS:
             votes.bits = ((votes.bits << 1) | off) & _MASK
             votes.count = min(votes.count + 1, _VOTES)
             votes.last_ms = received_ms
             if not votes.bits:
-                del self._votes[device_id]
+                del self.suspects[device_id]
                 return False
         return votes.count >= _MIN_VOTES and votes.bits.bit_count() > _WRONG_SHARE * votes.count
 
@@ -150,11 +151,18 @@ def judge(
     for series in decoded.series:
         value, time_ms = series.value, series.time_ms
         low, high = UNREMARKABLE[series.quantity]
-        lowest, highest = (value[0], value[0]) if len(value) == 1 else (min(value), max(value))
-        if low <= lowest and highest < high and not isnan(sum(value)):
+        if len(value) == 1:
+            one = value[0]
+            plain = low <= one < high
+            if plain and one == 0.0:
+                value[0] = 0.0  # perhaps it was -0.0
+        else:
+            lowest = min(value)
+            plain = low <= lowest and max(value) < high and not isnan(sum(value))
+            if plain and lowest == 0.0:
+                series.value = [one + 0.0 for one in value]
+        if plain:
             series.flags = base
-            if lowest == 0.0:
-                series.value = [one + 0.0 for one in value]  # -0.0 becomes 0.0
         else:
             decoded.skipped += _look_closer(series, base, registry)
             emptied = emptied or not series.value
@@ -175,7 +183,7 @@ def judge(
         or newest > received_ms + AHEAD_MS
         or newest < reference - BEHIND_MS
         or decoded.events
-        or clocks.suspects
+        or (decoded.series and decoded.series[0].device_id in clocks.suspects)
     ):
         _judge_times(decoded, base, newest, oldest, received_ms, clocks)
     return decoded

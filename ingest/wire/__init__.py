@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ingest.devices import Registry
+from ingest.devices import DeviceEntry, Registry
 from ingest.errors import MalformedPayloadError, Reason, RefusedContentError
 from ingest.personal import refuse_personal_bytes
 from ingest.reading import Decoded
@@ -46,7 +46,9 @@ def decode(topic: str, payload: bytes, registry: Registry) -> Decoded:
     try:
         place = route(topic)
         if place.format is Format.JSON_V1:
-            _check_native(place, registry)
+            entry = registry.get(place.device)
+            if entry is None or entry.group not in {"", place.group}:
+                _refuse_stranger(place, entry, registry)
             return json_v1.decode(place, payload)
         # An envelope has room for anything; a native message has none, unless it is malformed.
         looked = True
@@ -68,20 +70,18 @@ def decode(topic: str, payload: bytes, registry: Registry) -> Decoded:
         ) from error
 
 
-def _check_native(place: Route, registry: Registry) -> None:
-    entry = registry.get(place.device)
-    if entry is None:
-        if registry.enrol:
-            return
-        raise MalformedPayloadError(
-            f"device {place.device} is not in the registry",
-            reason=Reason.UNKNOWN_DEVICE,
-            device_id=place.device,
-        )
-    if entry.group and entry.group != place.group:
+def _refuse_stranger(place: Route, entry: DeviceEntry | None, registry: Registry) -> None:
+    """Refuse a device that is not listed, or that uses another's group; let it pass to enrol."""
+    if entry is not None:
         raise MalformedPayloadError(
             f"device {place.device} belongs to group {entry.group}, not {place.group}",
             reason=Reason.IDENTITY_MISMATCH,
+            device_id=place.device,
+        )
+    if not registry.enrol:
+        raise MalformedPayloadError(
+            f"device {place.device} is not in the registry",
+            reason=Reason.UNKNOWN_DEVICE,
             device_id=place.device,
         )
 

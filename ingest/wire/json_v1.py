@@ -107,11 +107,15 @@ def _quantity(device: str, quantity: Quantity, message: _Quantity) -> Decoded:
     if type(value) is float:
         if message.t0 is not None or message.dt is not None:
             raise _shape(device, "t0 and dt belong to a list of values; one value takes t")
-        time = message.t
+        time, boot, seq = message.t, message.boot, message.seq
         series = Series(device, quantity, [0 if time is msgspec.UNSET else time], [value])
-        return Decoded(
-            [series], sequence=_sequence(device, message, 1), simulated=message.simulated
-        )
+        sequence = None
+        if boot is not None and seq is not None:
+            sequence = Sequence(device, boot, seq, 1)
+        elif boot is not seq:
+            raise _half_numbered(device)
+        # In order, not by name: this line runs for most messages of a city.
+        return Decoded([series], [], 0, None, None, sequence, message.simulated)
     if value is None:
         sequence = _sequence(device, message, 1)
         return Decoded(skipped=1, sequence=sequence, simulated=message.simulated)
@@ -184,8 +188,12 @@ def _sequence(device: str, message: _Quantity | _Readings | _Events, count: int)
     if message.boot is None and message.seq is None:
         return None
     if message.boot is None or message.seq is None:
-        raise _shape(device, "boot and seq are given together or not at all")
+        raise _half_numbered(device)
     return Sequence(device, message.boot, message.seq, count)
+
+
+def _half_numbered(device: str) -> MalformedPayloadError:
+    return _shape(device, "boot and seq are given together or not at all")
 
 
 def _shape(device: str, detail: str) -> MalformedPayloadError:

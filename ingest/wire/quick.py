@@ -55,6 +55,7 @@ _read_one = msgspec.json.Decoder(_One).decode
 _read_columns = msgspec.json.Decoder(_Columns).decode
 _MAX_BYTES: Final = 64 * 1024
 _MAX_TOPICS: Final = 1 << 17
+_AT_A_TIME: Final = 64
 _QUANTITIES: Final = list(Quantity)
 _LOW: Final = np.array([UNREMARKABLE[quantity][0] for quantity in _QUANTITIES])
 _HIGH: Final = np.array([UNREMARKABLE[quantity][1] for quantity in _QUANTITIES])
@@ -189,48 +190,51 @@ def read(
     shape = topics.columns[place] & ours if len(topics.routes) else ours
     failed: list[int] = []
     found: list[_Judged] = []
-    for mine, decoder, columns in (
-        (ours & ~shape, _read_one, _one_each),
-        (ours & shape, _read_columns, _many_each),
-    ):
+    for mine, judged in ((ours & ~shape, _one_each), (ours & shape, _many_each)):
         if mine.any():
             numbers = np.flatnonzero(mine)
-            numbers, messages = _decoded(numbers, payloads, decoder, failed)
-            if messages:
-                at = received if received.ndim == 0 else received[numbers]
-                quantity = topics.quantity[place[numbers]]
-                found.append(columns(numbers, messages, quantity, at))
-    rest = np.flatnonzero(~ours).tolist() + failed
-    if rest:
-        topics.learn([(names[number], payloads[number]) for number in rest], registry)
+            at = received if received.ndim == 0 else received[numbers]
+            quantity = topics.quantity[place[numbers]]
+            whole = len(numbers) == len(payloads)
+            bodies = payloads if whole else [payloads[number] for number in numbers.tolist()]
+            found.append(judged(numbers, bodies, quantity, at, failed))
+    rest: list[int] = np.flatnonzero(~ours).tolist()
+    if rest or failed:
+        topics.learn([(names[number], payloads[number]) for number in rest + failed], registry)
     return _together(found, rest, names, place, topics.routes, clocks)
 
 
 def _decoded(
-    numbers: Longs, payloads: Sequence[bytes], decoder: Callable[[bytes], Any], failed: list[int]
-) -> tuple[Longs, list[Any]]:
-    """Messages of one shape; those that cannot be decoded so are `failed`."""
-    whole = len(numbers) == len(payloads)
+    numbers: list[int],
+    payloads: Sequence[bytes],
+    decoder: Callable[[bytes], Any],
+    failed: list[int],
+    otherwise: Any,
+) -> list[Any]:
+    """Messages of one shape; of those that cannot be decoded so, `otherwise`."""
     try:
-        if whole:
-            return numbers, [decoder(payload) for payload in payloads]
-        return numbers, [decoder(payloads[number]) for number in numbers.tolist()]
+        return list(map(decoder, payloads))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
-    good: list[int] = []
     messages: list[Any] = []
-    for number in numbers.tolist():
+    for number, payload in zip(numbers, payloads, strict=True):
         try:
-            messages.append(decoder(payloads[number]))
+            messages.append(decoder(payload))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             failed.append(number)
-        else:
-            good.append(number)
-    return np.array(good, np.int64), messages
+            messages.append(otherwise)
+    return messages
 
 
-def _one_each(numbers: Longs, messages: list[Any], quantity: Longs, received_ms: Longs) -> _Judged:
+def _one_each(
+    numbers: Longs,
+    payloads: Sequence[bytes],
+    quantity: Longs,
+    received_ms: Longs,
+    failed: list[int],
+) -> _Judged:
     """Messages of one reading."""
+    messages = _decoded(numbers.tolist(), payloads, _read_one, failed, _One(0.0, EPOCH_2020_MS))
     time_ms = np.array([message.t for message in messages], np.int64)
     value = np.array([message.v for message in messages], np.float64)
     boot = [message.boot for message in messages]
@@ -242,35 +246,61 @@ def _one_each(numbers: Longs, messages: list[Any], quantity: Longs, received_ms:
         & _timely(time_ms, time_ms, received_ms)
         & _numbered(boot, seq)
     )
+    if failed:
+        good &= ~np.isin(numbers, failed)
     return _Judged(numbers, boot, seq, np.ones(len(messages), np.int64), time_ms, value, good)
 
 
-def _many_each(numbers: Longs, messages: list[Any], quantity: Longs, received_ms: Longs) -> _Judged:
-    """Messages of columns."""
-    deltas = [message.dt for message in messages]
-    values = [message.v for message in messages]
-    count = np.array(list(map(len, deltas)), np.int64)
-    equal = count == np.array(list(map(len, values)), np.int64)
-    if not equal.all():  # lists of unequal length are an error: `decode` will say which
-        pairs = zip(values, deltas, equal.tolist(), strict=True)
-        values = [value if fits else [0.0] * len(delta) for value, delta, fits in pairs]
-    total = int(count.sum())
-    time_ms = np.fromiter(chain.from_iterable(deltas), np.int64, total)
-    value = np.fromiter(chain.from_iterable(values), np.float64, total)
-    time_ms += np.repeat(np.array([message.t0 for message in messages], np.int64), count)
+def _many_each(
+    numbers: Longs,
+    payloads: Sequence[bytes],
+    quantity: Longs,
+    received_ms: Longs,
+    failed: list[int],
+) -> _Judged:
+    """Messages of columns, decoded a few at a time so that they stay in the processor's cache."""
+    boot: list[int | None] = []
+    seq: list[int | None] = []
+    t0: list[int] = []
+    counts: list[int] = []
+    times: list[Longs] = []
+    values: list[Doubles] = []
+    otherwise = _Columns(EPOCH_2020_MS, [0], [0.0])
+    in_order = numbers.tolist()
+    for start in range(0, len(in_order), _AT_A_TIME):
+        some = in_order[start : start + _AT_A_TIME]
+        bodies = payloads[start : start + _AT_A_TIME]
+        messages = _decoded(some, bodies, _read_columns, failed, otherwise)
+        deltas = [message.dt for message in messages]
+        columns = [message.v for message in messages]
+        lengths = list(map(len, deltas))
+        if lengths != list(map(len, columns)):  # an error: `decode` will say which
+            for at, (number, length) in enumerate(zip(some, lengths, strict=True)):
+                if len(columns[at]) != length:
+                    failed.append(number)
+                    columns[at] = [0.0] * length
+        total = sum(lengths)
+        times.append(np.fromiter(chain.from_iterable(deltas), np.int64, total))
+        values.append(np.fromiter(chain.from_iterable(columns), np.float64, total))
+        counts += lengths
+        t0 += [message.t0 for message in messages]
+        boot += [message.boot for message in messages]
+        seq += [message.seq for message in messages]
+    count = np.array(counts, np.int64)
+    time_ms = np.concatenate(times) + np.repeat(np.array(t0, np.int64), count)
+    value = np.concatenate(values)
     value += 0.0  # -0.0 becomes 0.0
-    boot = [message.boot for message in messages]
-    seq = [message.seq for message in messages]
-    start = np.cumsum(count) - count
+    first = np.cumsum(count) - count
     good = (
-        equal
-        & (np.minimum.reduceat(value, start) >= _LOW[quantity])
-        & (np.maximum.reduceat(value, start) < _HIGH[quantity])
+        (np.minimum.reduceat(value, first) >= _LOW[quantity])
+        & (np.maximum.reduceat(value, first) < _HIGH[quantity])
         & _timely(
-            np.minimum.reduceat(time_ms, start), np.maximum.reduceat(time_ms, start), received_ms
+            np.minimum.reduceat(time_ms, first), np.maximum.reduceat(time_ms, first), received_ms
         )
         & _numbered(boot, seq)
     )
+    if failed:
+        good &= ~np.isin(numbers, failed)
     return _Judged(numbers, boot, seq, count, time_ms, value, good)
 
 
