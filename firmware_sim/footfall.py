@@ -45,6 +45,13 @@ class CountRows:
     inwards: Floats
     outwards: Floats
 
+    def taken(self, chosen: Ints | NDArray[np.bool_]) -> "CountRows":
+        """Some of the rows."""
+        return CountRows(
+            self.counter[chosen], self.time_ms[chosen], self.true_ms[chosen],
+            self.received_ms[chosen], self.inwards[chosen], self.outwards[chosen],
+        )  # fmt: skip
+
 
 def bump(hour: Floats, at: float, width: float) -> Floats:
     """A busy time of the day, 1 at its height."""
@@ -180,10 +187,7 @@ def count_rows(
         np.concatenate([p.outwards for p in pieces]),
     )
     order = np.lexsort((rows.counter, rows.received_ms))
-    return CountRows(
-        rows.counter[order], rows.time_ms[order], rows.true_ms[order], rows.received_ms[order],
-        rows.inwards[order], rows.outwards[order],
-    )  # fmt: skip
+    return rows.taken(order)
 
 
 def one_counter(

@@ -243,8 +243,9 @@ class LiveCity:
         tick_ms = max(int(TICK_S * 1000 * self.clock.speed), 1)
         while True:
             now = self.clock.now_ms()
-            self.send_due(now)
+            # Before new rows are handed over: a link that is behind is not given old ones as well.
             self.resend_due()
+            self.send_due(now)
             if now > self._next_day * DAY_MS - max(2 * 3_600_000, 20 * tick_ms):
                 day, self._next_day = self._next_day, self._next_day + 1
                 await self.load_day(day)

@@ -271,12 +271,15 @@ class City:
             days = min(HISTORY_DAYS, last + 1 - day)
             for feeder in self.plan.feeders:
                 rows, events = self.feeder_day(feeder, day, days)
+                # Cut before batching: what is received later belongs to whoever goes on from there.
+                within = (rows.received_ms >= start_ms) & (rows.received_ms < stop_ms)
+                rows = rows.taken(within)
                 if feeder.lorawan:
                     waiting += self.radio_messages(feeder, rows)
                     continue
                 waiting += feeder_batches(feeder, rows, batch_ms, simulated=self.simulated)
                 waiting += [self.event_message(feeder, event) for event in events]
-            waiting += self.counter_batches(day, days, batch_ms)
+            waiting += self.counter_batches(day, days, batch_ms, start_ms, stop_ms)
             waiting.sort(key=lambda item: (item[0], item[1]))
             # What is measured later is received later than the end of these days.
             end_ms = (day + days) * DAY_MS
@@ -317,11 +320,14 @@ class City:
         )  # fmt: skip
         return event.received_ms, topic(feeder.gateway, event.device_id, "events"), payload
 
-    def counter_batches(self, day: int, days: int, batch_ms: int) -> list[tuple[int, str, bytes]]:
+    def counter_batches(
+        self, day: int, days: int, batch_ms: int, start_ms: int, stop_ms: int
+    ) -> list[tuple[int, str, bytes]]:
         """Footfall of some days as batch messages."""
         if not self.plan.counters:
             return []
         rows = self.counter_day(day, days)
+        rows = rows.taken((rows.received_ms >= start_ms) & (rows.received_ms < stop_ms))
         out: list[tuple[int, str, bytes]] = []
         for number, block in groups(rows.counter, rows.received_ms // batch_ms):
             counter = self.plan.counters[number]
