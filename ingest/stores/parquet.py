@@ -171,7 +171,9 @@ class ParquetStore:
         for day in self.days(quantity):
             if first <= day <= last:
                 part = self.read_day(quantity, day, devices=devices)
-                if day in {first, last} or devices is not None:
+                # A whole day of all devices is as it was written: merged.
+                whole = start_ms <= day * DAY_MS and (day + 1) * DAY_MS <= stop_ms
+                if not whole or devices is not None:
                     part = merge(select(part, start_ms=start_ms, stop_ms=stop_ms, devices=devices))
                 parts.append(part)
         return in_time_order(parts)
@@ -445,8 +447,11 @@ def _read(
     try:
         with pq.ParquetFile(part, read_dictionary=dictionary) as file:
             if devices is None:
-                return file.read()
-            return file.read_row_groups(_groups_with(file.metadata, sorted(devices)))
+                # One thread: five narrow columns are read before others have woken up, and a busy
+                # machine has better things to do.
+                return file.read(use_threads=False)
+            groups = _groups_with(file.metadata, sorted(devices))
+            return file.read_row_groups(groups, use_threads=False)
     except FileNotFoundError:
         return None
     except (pa.ArrowException, OSError) as error:
