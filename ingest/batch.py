@@ -60,18 +60,8 @@ class BadMessage:
     readings: int = 1
 
 
-class _Rows:
-    """Readings of one quantity, as they came."""
-
-    __slots__ = ("count", "device", "flags", "received_ms", "time_ms", "value")
-
-    def __init__(self) -> None:
-        self.device: list[int] = []
-        self.count: list[int] = []
-        self.received_ms: list[int] = []
-        self.time_ms: list[int] = []
-        self.value: list[float] = []
-        self.flags: list[int] = []
+_Piece = tuple[str, Rows[int], Rows[float], Rows[int] | int, int]
+"""Device, times, values, flags and receive time of one series."""
 
 
 @dataclass(slots=True)
@@ -99,10 +89,8 @@ class Batch:
     sequences: list[Seen] = field(default_factory=list[Seen])
     released: list[int] = field(default_factory=list[int])
     withdrawn_events: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
-    _rows: dict[str, _Rows] = field(default_factory=dict[str, _Rows])
+    _pieces: dict[str, list[_Piece]] = field(default_factory=dict[str, list[_Piece]])
     _blocks: list[Block] = field(default_factory=list[Block])
-    _device_ids: list[str] = field(default_factory=list[str])
-    _device_of: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(
         self,
@@ -114,9 +102,11 @@ class Batch:
         received_ms: int,
     ) -> None:
         """Readings of one device, equally long columns; they count as received."""
-        n = len(time_ms)
-        self.counts["received"] += n
-        self._append(device_id, quantity, time_ms, value, flags, received_ms, n)
+        self.counts["received"] += len(time_ms)
+        pieces = self._pieces.get(quantity)
+        if pieces is None:
+            pieces = self._pieces[quantity] = []
+        pieces.append((device_id, time_ms, value, flags, received_ms))
 
     def withdraw(
         self,
@@ -131,32 +121,8 @@ class Batch:
 
         They are rows of the journal, but no readings, so they count for nothing.
         """
-        n = len(time_ms)
-        self._append(device_id, quantity, time_ms, value, flags, received_ms, n)
-
-    def _append(
-        self,
-        device_id: str,
-        quantity: Quantity,
-        time_ms: Rows[int],
-        value: Rows[float],
-        flags: Rows[int] | int,
-        received_ms: int,
-        n: int,
-    ) -> None:
-        rows = self._rows.get(quantity)
-        if rows is None:
-            rows = self._rows[quantity] = _Rows()
-        index = self._device_of.get(device_id)
-        if index is None:
-            index = self._device_of[device_id] = len(self._device_ids)
-            self._device_ids.append(device_id)
-        rows.device.append(index)
-        rows.count.append(n)
-        rows.received_ms.append(received_ms)
-        rows.time_ms += time_ms
-        rows.value += value
-        rows.flags += [flags] * n if isinstance(flags, int) else flags
+        pieces = self._pieces.setdefault(quantity, [])
+        pieces.append((device_id, time_ms, value, flags, received_ms))
 
     def add_columns(
         self,
@@ -205,7 +171,7 @@ class Batch:
     @property
     def rows(self) -> int:
         """Readings and withdrawals in it."""
-        return sum(len(r.time_ms) for r in self._rows.values()) + sum(
+        return sum(len(piece[1]) for pieces in self._pieces.values() for piece in pieces) + sum(
             len(b.time_ms) for b in self._blocks
         )
 
@@ -220,23 +186,40 @@ class Batch:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.counts or self._rows or self._blocks or self.events or self.sequences)
+        return bool(self.counts or self._pieces or self._blocks or self.events or self.sequences)
 
     def blocks(self) -> list[Block]:
         """Its readings by quantity and UTC day; within a block in the order they came."""
         blocks = list(self._blocks)
-        for quantity, rows in self._rows.items():
-            count = np.array(rows.count, np.int64)
-            blocks += _by_day(
-                quantity,
-                self._device_ids,
-                np.repeat(np.array(rows.device, np.int32), count),
-                np.array(rows.time_ms, np.int64),
-                np.array(rows.value, np.float64),
-                np.repeat(np.array(rows.received_ms, np.int64), count),
-                np.array(rows.flags, np.uint8),
-            )
+        for quantity, pieces in self._pieces.items():
+            blocks += _of_pieces(quantity, pieces)
         return blocks
+
+
+def _of_pieces(quantity: str, pieces: list[_Piece]) -> list[Block]:
+    """One message's rows after another's, by day."""
+    names = [piece[0] for piece in pieces]
+    index = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    device = np.array([index[name] for name in names], np.int32)
+    received_ms = np.array([piece[4] for piece in pieces], np.int64)
+    count = [len(piece[1]) for piece in pieces]
+    if max(count) > 1:
+        device, received_ms = np.repeat(device, count), np.repeat(received_ms, count)
+    flags: list[int] = []
+    for (_, _, _, flag, _), n in zip(pieces, count, strict=True):
+        if isinstance(flag, int):
+            flags += [flag] * n
+        else:
+            flags += flag
+    return _by_day(
+        quantity,
+        list(index),
+        device,
+        np.array([time_ms for piece in pieces for time_ms in piece[1]], np.int64),
+        np.array([value for piece in pieces for value in piece[2]], np.float64),
+        received_ms,
+        np.array(flags, np.uint8),
+    )
 
 
 def _by_day(

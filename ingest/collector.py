@@ -75,7 +75,7 @@ class Intake:
     settings: CollectorSettings
     liveness: Liveness
     clocks: Clocks = field(default_factory=Clocks)
-    due: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    due: dict[str, Seen] = field(default_factory=dict[str, Seen])
     suspects: Counter[str] = field(default_factory=Counter[str])
 
     def read(self, messages: Sequence[Message], received_ms: Sequence[int]) -> Batch:
@@ -83,7 +83,7 @@ class Intake:
         batch = Batch()
         batch.counts["messages"] += len(messages)
         for (topic, payload, qos, retain, _), at_ms in zip(messages, received_ms, strict=True):
-            self.take(batch, topic, payload, at_ms, qos=qos, retain=retain)
+            self.take(batch, topic, payload, at_ms, qos, retain)
         return batch
 
     def take(
@@ -92,9 +92,9 @@ class Intake:
         topic: str,
         payload: bytes,
         received_ms: int,
-        *,
         qos: int = 1,
         retain: bool = False,
+        *,
         again: bool = False,
     ) -> None:
         """Put one message into a batch: its readings, or itself for the quarantine.
@@ -115,7 +115,7 @@ class Intake:
                 return
             if not qos:
                 batch.counts["qos0"] += 1
-            self._keep(batch, topic, decoded, received_ms, qos, again=again)
+            self._keep(batch, topic, decoded, received_ms, qos, again)
         except MalformedPayloadError as error:
             readings = max(1, _readings(decoded)) if decoded is not None else 1
             batch.add_bad(
@@ -149,19 +149,16 @@ class Intake:
         decoded: Decoded,
         received_ms: int,
         qos: int,
-        *,
-        again: bool = False,
+        again: bool,
     ) -> None:
         # Repeats are known by the message's own times, before judgement moves any.
-        seen, repeat = None, False
+        repeat = False
         if decoded.sequence is not None:
             seen = _seen(decoded)
-            repeat = not again and self.journal.receipts.repeats(seen)
             if self.settings.receipts_s:
                 # Due for a repeat, too: the device may not have got the first one.
-                self.due[topic] = (seen.device_id, seen.boot)
-            if not repeat:
-                self._number(batch, seen)
+                self.due[topic] = seen
+            repeat = not self._number(batch, seen, again)
         judge(
             decoded,
             received_ms=received_ms,
@@ -169,7 +166,8 @@ class Intake:
             clocks=self.clocks,
             qos=qos,
         )
-        batch.counts["skipped"] += decoded.skipped
+        if decoded.skipped:
+            batch.counts["skipped"] += decoded.skipped
         if repeat:
             batch.add_duplicate(_readings(decoded))
         elif decoded.frame is not None:
@@ -177,14 +175,24 @@ class Intake:
         else:
             self._put(batch, decoded, received_ms)
 
-    def _number(self, batch: Batch, seen: Seen) -> None:
-        """Note that these rows are here: kept or in quarantine, they are durable."""
-        missing = self.journal.receipts.add(seen)
+    def _number(self, batch: Batch, seen: Seen, again: bool) -> bool:
+        """Note that these rows are here: kept or in quarantine, they are durable.
+
+        Returns
+        -------
+        bool
+            False if they were here before.
+        """
+        receipts = self.journal.receipts
+        missing = receipts.add(seen) if again else receipts.note(seen)
+        if missing is None:
+            return False
         batch.sequences.append(seen)
         if missing > 0:
             batch.counts["sequence_missing"] += missing
         elif missing < 0:
             batch.counts["sequence_filled"] -= missing
+        return True
 
     def _keep_frame(self, batch: Batch, decoded: Decoded, received_ms: int) -> None:
         frame = decoded.frame
@@ -258,8 +266,8 @@ class Intake:
         """Topics and payloads of the receipts that are due; call only when all is committed."""
         due, self.due = self.due, {}
         told: dict[str, bytes] = {}
-        for topic, (device_id, boot) in due.items():
-            receipt = self.journal.receipts.receipt(device_id, boot)
+        for topic, seen in due.items():
+            receipt = self.journal.receipts.receipt(seen.device_id, seen.boot)
             if receipt is not None:
                 told[topic.rpartition("/")[0] + "/ack"] = (
                     b'{"boot":%d,"seq":%d}' % (receipt.boot, receipt.seq)

@@ -455,13 +455,13 @@ class Journal:
 
     def _log_sequences(self, sequences: list[Seen]) -> None:
         """Append what was seen; a row a device would dirty a page a device in every commit."""
-        rows = np.array(
-            [
-                (self._device_number(s.device_id), s.boot, s.first, s.count, s.from_ms, s.to_ms)
-                for s in sequences
-            ],
-            SEEN,
-        )
+        rows = np.empty(len(sequences), SEEN)
+        rows["device"] = [self._device_number(seen.device_id) for seen in sequences]
+        rows["boot"] = [seen.boot for seen in sequences]
+        rows["first"] = [seen.first for seen in sequences]
+        rows["count"] = [seen.count for seen in sequences]
+        rows["from_ms"] = [seen.from_ms for seen in sequences]
+        rows["to_ms"] = [seen.to_ms for seen in sequences]
         self.db.execute("INSERT INTO sequence_log(b) VALUES (?)", (rows.tobytes(),))
         self._logged += len(sequences)
 
@@ -474,16 +474,16 @@ class Journal:
                 [(self._device_number(name), boot) for name, boot in self.receipts.dropped],
             )
             rows: list[tuple[int, int, int, bytes]] = []
-            for name, boot in self.receipts.changed:
-                delivered = self.receipts.delivered(name, boot)
-                if delivered is not None:
-                    runs = [(r.first, r.last, r.from_ms, r.to_ms) for r in delivered.runs]
-                    blob = np.array(runs, "<i8").tobytes()
-                    rows.append((self._device_number(name), boot, now, blob))
+            changed = self.receipts.fold()
+            for name, boot, delivered in changed:
+                runs = [(r.first, r.last, r.from_ms, r.to_ms) for r in delivered.runs]
+                blob = np.array(runs, "<i8").tobytes()
+                rows.append((self._device_number(name), boot, now, blob))
             self.db.executemany("INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?)", rows)
             self.db.execute("DELETE FROM sequence_log")
         self._logged = 0
-        self.receipts.changed.clear()
+        for _, _, delivered in changed:
+            delivered.changed = False
         self.receipts.dropped.clear()
 
     def _event_row(

@@ -56,9 +56,12 @@ class Delivered(msgspec.Struct, gc=False):
     ----------
     runs : list of Run
         In order, neither touching nor overlapping.
+    changed : bool
+        Whether its row in the journal is old.
     """
 
     runs: list[Run] = []
+    changed: bool = False
 
     def repeats(self, seen: Seen) -> bool:
         """Whether all rows of a message were seen before."""
@@ -88,13 +91,6 @@ class Delivered(msgspec.Struct, gc=False):
         before = self.missing
         last = seen.first + seen.count - 1
         runs = self.runs
-        # Nearly every message continues the newest run.
-        if runs and runs[-1].first <= seen.first == runs[-1].last + 1:
-            newest = runs[-1]
-            newest.last = last
-            newest.from_ms = min(newest.from_ms, seen.from_ms)
-            newest.to_ms = max(newest.to_ms, seen.to_ms)
-            return 0
         merged = Run(seen.first, last, seen.from_ms, seen.to_ms)
         apart: list[Run] = []
         for run in runs:
@@ -131,13 +127,12 @@ class Receipts:
     """What every device has delivered.
 
     Lives in the journal's thread. A change is first made here and then committed; the journal reads
-    it back when it opens. `changed` and `dropped` are the boots whose rows in the journal are old.
+    it back when it opens. `dropped` are boots whose rows in the journal are to go.
     """
 
     _devices: dict[str, dict[int, Delivered]] = field(
         default_factory=dict[str, dict[int, Delivered]]
     )
-    changed: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     dropped: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
 
     def __len__(self) -> int:
@@ -163,8 +158,34 @@ class Receipts:
                 self.dropped.add((seen.device_id, oldest))
         elif delivered.restarted(seen):
             delivered.runs = []
-        self.changed.add((seen.device_id, seen.boot))
+        delivered.changed = True
         return delivered.add(seen)
+
+    def note(self, seen: Seen) -> int | None:
+        """Take a message in unless it came before: None for a repeat, else as `add`."""
+        boots = self._devices.get(seen.device_id)
+        delivered = boots.get(seen.boot) if boots else None
+        if delivered is not None and delivered.runs:
+            newest = delivered.runs[-1]
+            # Nearly every message continues the newest run.
+            if seen.first == newest.last + 1:
+                newest.last += seen.count
+                newest.from_ms = min(seen.from_ms, newest.from_ms)
+                newest.to_ms = max(seen.to_ms, newest.to_ms)
+                delivered.changed = True
+                return 0
+            if delivered.repeats(seen):
+                return None
+        return self.add(seen)
+
+    def fold(self) -> list[tuple[str, int, Delivered]]:
+        """What changed since the last call: device, boot and rows seen."""
+        changed: list[tuple[str, int, Delivered]] = []
+        for device_id, boots in self._devices.items():
+            for boot, delivered in boots.items():
+                if delivered.changed:
+                    changed.append((device_id, boot, delivered))
+        return changed
 
     def receipt(self, device_id: str, boot: int) -> Receipt | None:
         """The receipt to give a device: the end of the lowest run of this boot.
@@ -185,8 +206,12 @@ class Receipts:
         return self._devices.get(device_id, {}).get(boot)
 
 
-def seen_of(sequence: Sequence, times: Iterable[int]) -> Seen:
+def seen_of(sequence: Sequence, times: list[int]) -> Seen:
     """The place of a message in its device's numbering, with the span of its own times."""
-    span = list(times)
-    low, high = (min(span), max(span)) if span else (0, 0)
+    if len(times) == 1:
+        low = high = times[0]
+    elif times:
+        low, high = min(times), max(times)
+    else:
+        low = high = 0
     return Seen(sequence.device_id, sequence.boot, sequence.first, sequence.count, low, high)

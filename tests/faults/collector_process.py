@@ -22,9 +22,10 @@ from ingest.journal import Journal, JournalReader
 from ingest.reading import Quantity
 from ingest.settings import CollectorSettings, MqttSettings
 from ingest.shipper import StoreShipper
+from ingest.sources import Deliver, Message
 from ingest.sources.mqtt5 import Mqtt5Source
 from ingest.sources.paho import PahoSource
-from ingest.sources.session import Backoff
+from ingest.sources.session import Backoff, MqttSource
 from ingest.stores import Added, Columns, StoredEvent
 from ingest.stores.parquet import ParquetStore
 
@@ -59,6 +60,21 @@ def clock_of(folder: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 8)
 
 
+def acknowledge_first(source: MqttSource) -> None:
+    """What must not be: for the test that the tests would notice."""
+    run, ack = source.run, source.ack
+
+    async def run_first(deliver: Deliver) -> None:
+        def told(messages: Sequence[Message]) -> None:
+            deliver(messages)
+            ack([message[4] for message in messages])
+
+        await run(told)
+
+    source.run = run_first  # type: ignore[method-assign]
+    source.ack = lambda _tokens: None  # type: ignore[method-assign]
+
+
 async def main(folder: Path, port: int, kind: str, client_id: str, filters: list[str]) -> None:
     clock = clock_of(folder)
 
@@ -78,12 +94,16 @@ async def main(folder: Path, port: int, kind: str, client_id: str, filters: list
         settings, backoff=Backoff(first_s=0.05, cap_s=0.5)
     )
     registry = Registry(enrol=True)
+    if (folder / "acknowledge-first").exists():
+        acknowledge_first(source)
     collector = Collector(
         source,
         journal,
         registry=lambda: registry,
         now_ms=now_ms,
-        settings=CollectorSettings(retry_s=0.05),
+        settings=CollectorSettings(
+            retry_s=0.05, linger_s=0.3 if (folder / "acknowledge-first").exists() else 0.005
+        ),
     )
     shipper = StoreShipper(journal, reader, MoodyStore(folder), now_ms=now_ms, draw=lambda: 0.05)
     collecting = asyncio.create_task(collector.run())

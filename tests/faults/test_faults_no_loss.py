@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from contracts.mosquitto_server import MosquittoServer
-from faults.city import CollectorProcess, Devices, publishing, settle
+from faults.city import CollectorProcess, Devices, publishing, rows, settle
 from faults.history import RIGHT, check_readings
 
 pytestmark = [pytest.mark.faults, pytest.mark.live, pytest.mark.slow, pytest.mark.anyio]
@@ -194,3 +194,22 @@ async def test_two_collectors_on_ranges_of_groups_with_one_killed(
     finally:
         for one in two:
             one.kill()
+
+
+async def test_a_collector_that_acknowledges_first_would_be_found(
+    server: MosquittoServer, tmp_path: Path
+) -> None:
+    one = CollectorProcess(tmp_path / "wrong", server.port)
+    (one.folder / "acknowledge-first").touch()
+    one.start()
+    try:
+        await one.ready()
+        async with publishing(Devices(server.port)) as devices:
+            await asyncio.sleep(0.7)
+            one.kill()
+            one.start()
+            await one.ready()
+        await one.empties()
+        assert check_readings(devices.sent, devices.acknowledged, rows((one,)))["lost"] > 0
+    finally:
+        one.kill()

@@ -1,0 +1,109 @@
+"""Messages at the greatest rate, as a process of its own: as a broker that streams, or through one.
+
+`serve PORT N READINGS` accepts one subscriber and streams to it; `publish PORT N READINGS` sends to
+a broker at QoS 1. Packets are encoded before the clock starts.
+"""
+
+import json
+import socket
+import sys
+
+import mqtt5
+
+WINDOW = 1000
+DEVICES = 1000
+BORN_MS = 1_790_000_000_000
+QOS1 = mqtt5.QoS.AT_LEAST_ONCE
+PUBACK = b"\x40\x02"
+# Without the bytes of a PUBACK's head, so that acknowledgements can be counted, not parsed.
+IDS = [i for i in range(1, 1 << 16) if i & 0xFF != 0x40 and i >> 8 != 0x40]
+
+
+def payload(number: int, readings: int) -> bytes:
+    """A native message: one reading, or a batch of columns."""
+    seq = number // DEVICES * readings
+    body: dict[str, object] = {"boot": 3, "seq": seq}
+    at_ms = BORN_MS + seq * 600_000 + number % DEVICES
+    if readings == 1:
+        body |= {"t": at_ms, "v": 21.5 + number % 10}
+    else:
+        body |= {
+            "t0": at_ms,
+            "dt": [600_000 * i for i in range(readings)],
+            "v": [21.5 + i for i in range(readings)],
+        }
+    return json.dumps(body).encode()
+
+
+def packets(n: int, readings: int) -> list[bytes]:
+    """PUBLISH packets; the packet ids come again after some 65,000."""
+    return [
+        mqtt5.PublishPacket(
+            f"ljusvakt/v1/g1/HBG-L-{i % DEVICES:05}/illuminance_lx",
+            payload(i, readings),
+            qos=QOS1,
+            packet_id=IDS[i % len(IDS)],
+        ).write()
+        for i in range(n)
+    ]
+
+
+def stream(sock: socket.socket, todo: list[bytes], window: int) -> None:
+    """Send all, with at most `window` unacknowledged."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sent = acknowledged = 0
+    rest = b""
+    while acknowledged < len(todo):
+        upto = min(len(todo), acknowledged + window)
+        if upto > sent:
+            sock.sendall(b"".join(todo[sent:upto]))
+            sent = upto
+        data = sock.recv(1 << 16)
+        if not data:
+            raise ConnectionError("the other end has gone")
+        acknowledged += (rest + data).count(PUBACK)
+        rest = data[-1:] if data[-1:] == PUBACK[:1] else b""
+
+
+def packet(sock: socket.socket) -> bytes:
+    """One short packet."""
+    data = sock.recv(4096)
+    while len(data) < 2 or len(data) < 2 + data[1]:
+        data += sock.recv(4096)
+    return data
+
+
+def serve(port: int, todo: list[bytes], window: int) -> None:
+    """Be the broker of one subscriber."""
+    listener = socket.create_server(("127.0.0.1", port))
+    print("ready", flush=True)
+    sock, _ = listener.accept()
+    head = packet(sock)
+    if head[8] == 5:
+        sock.sendall(mqtt5.ConnAckPacket().write())
+        subscribe = packet(sock)
+        filters, _ = mqtt5.read(subscribe)
+        codes = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE] * len(filters.topic_filters)  # type: ignore[union-attr]
+        sock.sendall(mqtt5.SubAckPacket(filters.packet_id, codes).write())  # type: ignore[union-attr]
+    else:
+        sock.sendall(b"\x20\x02\x00\x00")
+        subscribe = packet(sock)
+        sock.sendall(b"\x90\x03" + subscribe[2:4] + b"\x01")
+    stream(sock, todo, window)
+    sock.recv(100)
+
+
+def publish(port: int, todo: list[bytes], window: int) -> None:
+    """Be a publisher; ends when the broker has confirmed all."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.sendall(mqtt5.ConnectPacket("load", clean_start=True, keep_alive=60).write())
+    packet(sock)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    stream(sock, todo, window)
+    sock.sendall(mqtt5.DisconnectPacket().write())
+
+
+if __name__ == "__main__":
+    what, port, n, readings = sys.argv[1], *map(int, sys.argv[2:5])
+    (serve if what == "serve" else publish)(port, packets(n, readings), WINDOW)

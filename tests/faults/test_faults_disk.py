@@ -1,0 +1,150 @@
+"""A journal on a disk that forgets what was not synced, or fails at any one call."""
+
+import errno
+import os
+import random
+from pathlib import Path
+
+import pytest
+from faults import journal_process
+from faults.disk import after_power_cut, calls_of, library, run_on_disk
+from faults.journal_process import BORN_MS, ROWS
+
+from ingest.errors import JournalError
+from ingest.journal import Journal, JournalReader, check_journal
+from ingest.reading import Frame
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+__all__ = ["library"]
+
+LONG = os.environ.get("LJUSVAKT_LONG") == "1"
+SEED = int(os.environ.get("LJUSVAKT_SEED", "20261123"))
+SCRIPT = journal_process.__file__
+BATCHES = 60
+
+
+def lost(folder: Path) -> list[int]:
+    """Batches that were acknowledged and are neither in the journal nor in the store, whole."""
+    told = [int(line) for line in _lines(folder / "acks")]
+    stored: dict[int, int] = {}
+    for line in _lines(folder / "store"):
+        time_ms, _, value = line.partition(" ")
+        if value:
+            stored[int(time_ms)] = int(value)
+    # Opening recovers the journal, as after any restart.
+    journal = Journal(
+        folder / "journal.db", quota_bytes=1 << 30, now_ms=lambda: BORN_MS, min_free_bytes=0
+    )
+    reader = JournalReader(journal.path)
+    try:
+        columns = reader.tail("power_w", 0, 2**60)
+        pairs = zip(columns.time_ms.tolist(), map(int, columns.value.tolist()), strict=True)
+        stored.update(pairs)
+        missing = [
+            number
+            for number in told
+            if any(stored.get(BORN_MS + number * 10 + row) != number for row in range(ROWS))
+        ]
+        kept = set(told) - set(missing)
+        for number in kept:  # what was seen before is known as well as the readings are
+            frame = Frame("lora", number, b"x")
+            at_ms = BORN_MS + number * 10
+            assert journal.call(lambda j, f=frame, t=at_ms: j.frames.hear(f, t, t)).repeat  # type: ignore[misc]
+    finally:
+        reader.close()
+        journal.close()
+    assert check_journal(folder / "journal.db") == []
+    return missing
+
+
+def _lines(path: Path) -> list[str]:
+    # The last line may be torn; lines a power cut has left out are holes of zeros.
+    if not path.exists():
+        return []
+    whole = path.read_bytes().replace(b"\0", b"").decode().rpartition("\n")[0]
+    return [line for line in whole.split("\n") if line]
+
+
+def power_cuts(library: Path, tmp_path: Path, *, normal: bool, cuts: int) -> int:
+    """How many acknowledged batches any of these cuts lost."""
+    rng = random.Random(SEED)  # noqa: S311 - where the power goes is no secret
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if normal:
+        (folder / "synchronous-normal").touch()
+    assert run_on_disk(library, folder, SCRIPT, str(BATCHES), log=tmp_path / "log") == 0
+    calls = calls_of(tmp_path / "log")
+    assert sum(call.path.endswith("acks") for call in calls) == BATCHES
+    assert sum(call.path.endswith("journal.db") for call in calls) > 20, "no checkpoint was cut"
+    missing = 0
+    for cut in range(cuts):
+        upto = rng.randrange(len(calls) // 10, len(calls) + 1)
+        after = tmp_path / f"after-{cut}"
+        after.mkdir()
+        left = after_power_cut(calls[:upto], rng, keep=rng.choice([0.0, 0.5, 0.9]))
+        # What was told went over the network: all of it counts.
+        told = b"".join(c.data for c in calls[:upto] if c.path.endswith("acks"))
+        for path, data in left.items():
+            (after / Path(path).name).write_bytes(data)
+        (after / "acks").write_bytes(told)
+        missing += len(lost(after))
+    return missing
+
+
+def test_a_power_cut_at_any_moment_loses_nothing_acknowledged(
+    library: Path, tmp_path: Path
+) -> None:
+    assert power_cuts(library, tmp_path, normal=False, cuts=400 if LONG else 60) == 0
+
+
+def test_the_disk_finds_a_journal_that_does_not_sync(library: Path, tmp_path: Path) -> None:
+    assert power_cuts(library, tmp_path, normal=True, cuts=20) > 0
+
+
+def calls_made(library: Path, folder: Path, tmp_path: Path) -> int:
+    folder.mkdir()
+    assert run_on_disk(library, folder, SCRIPT, str(BATCHES // 3), log=tmp_path / "log") == 0
+    return len(calls_of(tmp_path / "log"))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
+def test_any_one_call_may_fail_and_nothing_is_lost(
+    library: Path, tmp_path: Path, *, after: bool
+) -> None:
+    total = calls_made(library, tmp_path / "clean", tmp_path)
+    rng = random.Random(SEED)  # noqa: S311 - which call fails is no secret
+    chosen = range(1, total + 1) if LONG else sorted(rng.sample(range(1, total + 1), 12))
+    for number in chosen:
+        folder = tmp_path / f"fail-{number}"
+        folder.mkdir()
+        faults = {
+            "fail_at": number,
+            "fail_for": rng.choice([1, 1, 5]),
+            "errno": rng.choice([errno.EIO, errno.ENOSPC]),
+        }
+        if after:
+            faults["fail_after"] = 1
+        assert run_on_disk(library, folder, SCRIPT, str(BATCHES // 3), **faults) == 0, faults
+        assert len(set(_lines(folder / "acks"))) == BATCHES // 3, faults
+        assert lost(folder) == [], faults
+
+
+def test_a_disk_that_fails_for_long_stops_the_acknowledgements_only(
+    library: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    faults = {"fail_at": 60, "fail_for": 10**6, "errno": errno.ENOSPC}
+    # The process cannot go on, and tells nobody that it could.
+    assert run_on_disk(library, folder, SCRIPT, str(BATCHES), **faults) == 3
+    assert 0 < len(_lines(folder / "acks")) < BATCHES
+    assert lost(folder) == []
+
+
+def test_a_read_only_folder_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(JournalError, match="must be writable"):
+        Journal(folder / "journal.db", quota_bytes=1, now_ms=lambda: 0)
