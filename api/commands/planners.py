@@ -259,8 +259,8 @@ def parsed_days(text: str, option: str) -> int:
 def parsed_change(text: str) -> tuple[str, date]:
     """A change of counter written as PLACE=2026-05-01."""
     site, _, day = text.rpartition("=")
-    changed = parsed_day(day)
-    if not site or changed is None:
+    changed = parsed_day(day) if site else None
+    if changed is None:
         raise BadInputError(
             f"{text!r} is no change of a counter.", remedy="Write it as PLACE=2026-05-01."
         )
