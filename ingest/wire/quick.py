@@ -23,7 +23,7 @@ from ingest.reading import Quantity
 from ingest.topics import Route, route
 from ingest.wire.json_v1 import MAX_ROWS
 
-__all__ = ["Plain", "Topics", "read"]
+__all__ = ["Block", "Plain", "Topics", "read"]
 
 Longs = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -73,6 +73,8 @@ class Plain:
         Their topics, as places in `routes`.
     routes : list of Route
         Device and quantity by topic; all topics seen so far, the same list from batch to batch.
+    quantity : int64 (m,)
+        Their quantities, as places in `list(Quantity)`.
     boot, seq : list of (int or None), m long
         Where each message stands in its device's numbering; both or neither.
     count : int64 (m,)
@@ -88,12 +90,66 @@ class Plain:
     message: Longs
     topic: Longs
     routes: list[Route]
+    quantity: Longs
     boot: list[int | None]
     seq: list[int | None]
     count: Longs
     time_ms: Longs
     value: Doubles
     rest: list[int]
+
+    def by_quantity(self, received_ms: Longs | int, keep: Mask | None = None) -> "list[Block]":
+        """The same readings, one block a quantity.
+
+        Parameters
+        ----------
+        received_ms : int64 (k,) or int
+            As given to `read`.
+        keep : bool (m,), optional
+            Messages to take; those that turned out to be repeats stay out.
+        """
+        chosen = np.ones(len(self.message), np.bool_) if keep is None else keep
+        given = np.asarray(received_ms, np.int64)
+        received = given[self.message] if given.ndim else given.repeat(len(self.message))
+        of_row = np.repeat(np.arange(len(self.message)), self.count)
+        blocks: list[Block] = []
+        for number in np.unique(self.quantity[chosen]).tolist():
+            rows = ((self.quantity == number) & chosen)[of_row]
+            at = of_row[rows]
+            topics, device = np.unique(self.topic[at], return_inverse=True)
+            blocks.append(
+                Block(
+                    _QUANTITIES[number],
+                    [self.routes[topic].device for topic in topics.tolist()],
+                    device.astype(np.int32),
+                    self.time_ms[rows],
+                    self.value[rows],
+                    received[at],
+                )
+            )
+        return blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Readings of one quantity.
+
+    Attributes
+    ----------
+    device_ids : list of str
+    device : int32 (n,)
+        Index into `device_ids`; a device that uses two topics stands there twice.
+    time_ms : int64 (n,)
+    value : float64 (n,)
+    received_ms : int64 (n,)
+    """
+
+    quantity: Quantity
+    device_ids: list[str]
+    device: npt.NDArray[np.int32]
+    time_ms: Longs
+    value: Doubles
+    received_ms: Longs
 
 
 class Topics:
@@ -201,7 +257,7 @@ def read(
     rest: list[int] = np.flatnonzero(~ours).tolist()
     if rest or failed:
         topics.learn([(names[number], payloads[number]) for number in rest + failed], registry)
-    return _together(found, rest, names, place, topics.routes, clocks)
+    return _together(found, rest, names, place, topics, clocks)
 
 
 def _decoded(
@@ -325,7 +381,7 @@ def _together(
     rest: list[int],
     names: Sequence[str],
     place: Longs,
-    routes: list[Route],
+    seen: Topics,
     clocks: Clocks,
 ) -> Plain:
     """One list of messages in the order they came; what is remarkable joins the rest."""
@@ -335,19 +391,20 @@ def _together(
     apart = set(clocks.suspects)
     apart.update(names[n].split("/", 4)[3] for n in rest if names[n].count("/") == 4)
     if apart or rest:
-        found = [_without(judged, apart, place, routes, rest) for judged in found]
+        found = [_without(judged, apart, place, seen.routes, rest) for judged in found]
         found = [judged for judged in found if len(judged.message)]
     rest.sort()
     if not found:
         none = np.empty(0, np.int64)
-        return Plain(none, none, routes, [], [], none, none, np.empty(0), rest)
+        return Plain(none, none, seen.routes, none, [], [], none, none, np.empty(0), rest)
     if len(found) > 1:
         found = [_in_order(found)]
     [all_] = found
     return Plain(
         message=all_.message,
         topic=place[all_.message],
-        routes=routes,
+        routes=seen.routes,
+        quantity=seen.quantity[place[all_.message]],
         boot=all_.boot,
         seq=all_.seq,
         count=all_.count,

@@ -256,6 +256,45 @@ def test_ordinary_messages_are_all_read_at_once() -> None:
     assert at_once([], Clocks(), topics).rest == []
 
 
+def test_what_was_read_at_once_comes_apart_by_quantity() -> None:
+    lux, power = "ljusvakt/v1/g/a/illuminance_lx", "ljusvakt/v1/g/b/power_w"
+    messages = [
+        (lux, b'{"t":%d,"v":1}' % NOW),
+        (power, b'{"t0":%d,"dt":[0,7],"v":[2,3]}' % NOW),
+        (lux.replace("/a/", "/c/"), b'{"t":%d,"v":4}' % NOW),
+        (lux, b'{"t":%d,"v":5}' % (NOW + 1)),
+    ]
+    topics = quick.Topics()
+    at_once(messages, Clocks(), topics)
+    plain = at_once(messages, Clocks(), topics)
+    received = np.array([NOW, NOW + 1, NOW + 2, NOW + 3])
+
+    def rows(block: quick.Block) -> list[tuple[str, int, float, int]]:
+        return [
+            (block.device_ids[device], time_ms, value, received_ms)
+            for device, time_ms, value, received_ms in zip(
+                block.device.tolist(),
+                block.time_ms.tolist(),
+                block.value.tolist(),
+                block.received_ms.tolist(),
+                strict=True,
+            )
+        ]
+
+    blocks = {block.quantity: rows(block) for block in plain.by_quantity(received)}
+    assert blocks == {
+        Quantity.ILLUMINANCE: [
+            ("a", NOW, 1, NOW),
+            ("c", NOW, 4, NOW + 2),
+            ("a", NOW + 1, 5, NOW + 3),
+        ],
+        Quantity.POWER: [("b", NOW, 2, NOW + 1), ("b", NOW + 7, 3, NOW + 1)],
+    }
+    [block] = plain.by_quantity(NOW, np.array([True, False, False, False]))
+    assert rows(block) == [("a", NOW, 1, NOW)]
+    assert at_once([], Clocks(), topics).by_quantity(NOW) == []
+
+
 def test_a_device_that_changes_its_shape_is_learned_anew() -> None:
     topic = "ljusvakt/v1/g/a/illuminance_lx"
     one, column = b'{"t":%d,"v":1}' % NOW, b'{"t0":%d,"dt":[0],"v":[1]}' % NOW
