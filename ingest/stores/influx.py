@@ -6,6 +6,7 @@ only when the server has answered. Reads are InfluxQL on `GET /query`, at most a
 JSON: in a CSV answer the 1.x server leaves out errors that come after the first row.
 """
 
+import base64
 import ssl
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ class InfluxTarget:
     bucket : str
         Bucket (2.x), database (3 Core), or `database` or `database/retention_policy` (1.x).
     token : str
-        Of 2.x or 3; empty for 1.x.
+        Of 2.x or 3, or `user:password` of 1.x.
     org : str
         Of 2.x.
     username, password : str
@@ -109,8 +110,18 @@ class InfluxTarget:
 
     @property
     def credentials(self) -> str:
-        """What stands after `Authorization: Token`; 1.8 reads `user:password` there."""
+        """What stands after `Authorization: Token` in a write; 1.8 reads `user:password` there."""
         return self.token or (f"{self.username}:{self.password}" if self.username else "")
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header for reading: 1.x before 1.8 knows user and password in no other form."""
+        if not self.credentials:
+            return {}
+        if ":" in self.credentials:  # no token of 2.x or 3 holds a colon
+            known = base64.b64encode(self.credentials.encode()).decode()
+            return {"Authorization": f"Basic {known}"}
+        return {"Authorization": f"Token {self.credentials}"}
 
     def tls(self) -> ssl.SSLContext | None:
         """Whom to trust; None for plain http."""
@@ -158,7 +169,6 @@ class InfluxStore:
         self.target = target
         self._now_ms = now_ms
         tls = target.tls()
-        headers = {"Authorization": f"Token {target.credentials}"} if target.credentials else {}
         self._client: Any = InfluxDBClient(
             url=target.url,
             token=target.credentials,
@@ -170,7 +180,7 @@ class InfluxStore:
         self._write_api: Any = self._client.write_api(write_options=SYNCHRONOUS)
         self._http = httpx2.Client(
             base_url=target.url,
-            headers={**headers, "Accept": "application/json"},
+            headers={**target.authorization, "Accept": "application/json"},
             timeout=target.timeout_s,
             verify=True if tls is None else tls,
             trust_env=False,

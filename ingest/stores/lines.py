@@ -40,6 +40,7 @@ WHOLE_QUANTITIES = frozenset(
         Quantity.PEOPLE_COUNT,
         Quantity.PEOPLE_IN,
         Quantity.PEOPLE_OUT,
+        Quantity.PEOPLE_PRESENT,
         Quantity.PEOPLE_COUNT_TOTAL,
         Quantity.PEOPLE_IN_TOTAL,
         Quantity.PEOPLE_OUT_TOTAL,

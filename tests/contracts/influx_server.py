@@ -1,10 +1,12 @@
 """A real InfluxDB 1.x on loopback, and a proxy that gives it the 2.x way of writing."""
 
+import base64
 import contextlib
 import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -43,7 +45,9 @@ def free_ports(n: int) -> list[int]:
 class InfluxServer:
     """`influxd` in a folder of its own; stopped by its pid, started again on the same data."""
 
-    def __init__(self, program: Path, folder: Path, *, max_body: int = 25_000_000) -> None:
+    def __init__(
+        self, program: Path, folder: Path, *, max_body: int = 25_000_000, config: str = CONFIG
+    ) -> None:
         self.program = program
         self.folder = folder
         self.port, self.rpc = free_ports(2)
@@ -51,7 +55,7 @@ class InfluxServer:
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "influxdb.conf"
         self.config.write_text(
-            CONFIG.format(folder=folder, port=self.port, rpc=self.rpc, max_body=max_body)
+            config.format(folder=folder, port=self.port, rpc=self.rpc, max_body=max_body)
         )
         self.process: subprocess.Popen | None = None
 
@@ -120,7 +124,11 @@ class Handler(BaseHTTPRequestHandler):
     def forward(self, target: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
         try:
-            headers = {k: v for k, v in self.headers.items() if k in {"Content-Encoding", "Accept"}}
+            passed = {"Content-Encoding", "Accept", "Authorization"}
+            headers = {k: v for k, v in self.headers.items() if k in passed}
+            scheme, _, known = headers.get("Authorization", "").partition(" ")
+            if scheme == "Token" and ":" in known:  # 1.8 reads this, 1.6 does not
+                headers["Authorization"] = "Basic " + base64.b64encode(known.encode()).decode()
             upstream.request(self.command, target, body or None, headers)
             answer = upstream.getresponse()
             return answer.status, answer.getheaders(), answer.read()
@@ -160,10 +168,12 @@ class RewritingProxy(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.upstream = upstream
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server_address[1]}"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.faults: list[Fault] = []
         self.writes = 0
         self.sockets: list[socket.socket] = []
