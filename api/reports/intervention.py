@@ -143,10 +143,11 @@ def factor_table(lines: Sequence[FactorLine], lang: str) -> str:
             line.measured,
             score(line.before),
             score(line.after),
+            "; ".join(line.remarks),
         )
         for line in lines
     ]
-    header = [words[k] for k in ("factor", "aim", "measured", "before", "after")]
+    header = [words[k] for k in ("factor", "aim", "measured", "before", "after", "text")]
     return table(header, rows, caption=words["inspection_form"])
 
 
