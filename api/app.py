@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
-from api.auth import Access, uses_https
+from api.auth import Access, Role, policies_of, uses_https
 from api.metrics import Metrics
 from api.routes import API_ROUTERS, PAGE_ROUTERS
 from api.routes.rendering import STATIC, error_page
@@ -93,7 +94,6 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         lifespan=lifespan,
-        max_body_size=limit,
         form_limits={"max_fields": 60, "max_files": 4, "max_part_size": 64 * 1024},
         telemetry={"tracing": False},
     )
@@ -130,6 +130,16 @@ def hosts_of(services: Services) -> set[str]:
     return {http.host} if http.host in {"127.0.0.1", "::1", "localhost"} else {"*"}
 
 
+def open_to_all(app: FastAPI, document: dict[str, Any]) -> None:
+    """Say of each operation that nobody need sign in for, that it is so."""
+    for route in iter_route_contexts(app.routes):
+        item = document["paths"].get(route.path_format or "")
+        if item is not None and any(Role.PUBLIC in policy.roles for policy in policies_of(route)):
+            for method in route.methods or ():
+                if method.lower() in item:
+                    item[method.lower()]["security"] = []
+
+
 def document_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
     """The OpenAPI document, with our problem in place of FastAPI's own error model."""
 
@@ -149,6 +159,7 @@ def document_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 "key": {"type": "http", "scheme": "bearer", "bearerFormat": "lv_<id>_<secret>"}
             }
             document["security"] = [{"key": []}]
+            open_to_all(app, document)
             app.openapi_schema = document
         return app.openapi_schema
 

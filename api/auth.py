@@ -2,9 +2,10 @@
 
 import hmac
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from fastapi import Request
 from limits import RateLimitItemPerMinute
@@ -26,6 +27,7 @@ __all__ = [
     "Principal",
     "Role",
     "limited",
+    "policies_of",
     "principal_of",
 ]
 
@@ -333,3 +335,20 @@ def principal_again(request: Request, before: Principal) -> Principal | None:
     except ProblemError:
         return None
     return found if found.id == before.id and found.has(*STAFF) else None
+
+
+def policies_of(route: Any) -> Iterator[Needs]:
+    """The policies among a route's dependencies, however deep; there must be exactly one.
+
+    Parameters
+    ----------
+    route : fastapi.routing.RouteContext
+    """
+    waiting = [getattr(route, "dependant", None)]
+    while waiting:
+        dependant = waiting.pop()
+        if dependant is None:
+            continue
+        if isinstance(dependant.call, Needs):
+            yield dependant.call
+        waiting += dependant.dependencies

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import problem
+from api.problems import ProblemError, problem
 
 __all__ = [
     "CSP",
@@ -59,9 +59,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 class BodyLimit:
-    """A declared length over the limit is a problem, not text/plain.
+    """No body over the limit, declared or measured while it comes; either way a problem.
 
-    Bodies without a declared length are measured by FastAPI's own `max_body_size` while they come.
+    FastAPI's own `max_body_size` stands outside of every middleware and answers a declared length
+    with text/plain, so it is not used.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -76,7 +77,22 @@ class BodyLimit:
             if len(length) > 18 or int(length) > self.limit:
                 await problem(413, limit=self.limit)(scope, receive, send)
                 return
+            receive = self.measured(receive)
         await self.app(scope, receive, send)
+
+    def measured(self, receive: Receive) -> Receive:
+        """The same messages, until there are too many bytes in them."""
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.limit:
+                raise ProblemError(413, limit=self.limit)
+            return message
+
+        return counted
 
 
 class HostGuard:

@@ -44,6 +44,9 @@ Anyone = Annotated[Principal, Depends(Needs(*EVERYONE))]
 Day = Annotated[date | None, Query(description="Local date, such as 2026-05-01")]
 Weeks = Annotated[int, Query(ge=4, le=52, description="Weeks that are fitted")]
 DAY_MS = 86_400_000
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {}, "text/csv": {}}, "description": "A page or a table"}
+}
 EARLIEST, LATEST = date(2000, 1, 1), date(2200, 1, 1)
 MOST_DAYS = 366 * 3
 
@@ -193,7 +196,7 @@ def low_activity_of(
     return low_activity_for_site(answer, site)
 
 
-@router.get("/hours")
+@router.get("/hours", response_class=Response, responses=FILES)
 def hours_of(
     services: ServiceDep,
     principal: Planner,
@@ -347,7 +350,7 @@ def evaluate_now(wanted: EvaluationIn, services: ServiceDep, principal: Planner)
     return evaluation_json(evaluate(counts_for(services, assets, plan), plan))
 
 
-@router.post("/evaluations/report")
+@router.post("/evaluations/report", response_class=Response, responses=FILES)
 def evaluation_report(
     wanted: EvaluationIn,
     services: ServiceDep,

@@ -39,6 +39,7 @@ from api.reports.page import percent
 from api.reports.yearly import yearly_csv, yearly_page, yearly_report
 from api.routes.footfall import (
     EARLIEST,
+    FILES,
     LATEST,
     PLANNERS,
     counts_between,
@@ -290,7 +291,7 @@ def public_values(one: Intervention) -> dict[str, Any]:
     }
 
 
-@router.get("/published/{intervention_id}/page")
+@router.get("/published/{intervention_id:int}/page", response_class=Response, responses=FILES)
 def published_page(
     intervention_id: int, services: ServiceDep, principal: Anyone, lang: Language = "sv"
 ) -> Response:
@@ -302,7 +303,7 @@ def published_page(
     return Response(public_page(one, lang), media_type="text/html; charset=utf-8")
 
 
-@router.get("/yearly-report")
+@router.get("/yearly-report", response_class=Response, responses=FILES)
 def yearly(
     services: ServiceDep,
     principal: Planner,
@@ -388,14 +389,14 @@ def import_safety_walk(
     return {"walk": walk, "points": kept, "matched": sum(bool(p.device_id) for p in points)}
 
 
-@router.get("/{intervention_id}")
+@router.get("/{intervention_id:int}")
 def intervention(intervention_id: int, services: ServiceDep, principal: Planner) -> InterventionOut:
     """One intervention."""
     del principal
     return out(records(services).get(intervention_id), local_today(services))
 
 
-@router.put("/{intervention_id}")
+@router.put("/{intervention_id:int}")
 def change(
     intervention_id: int, wanted: ChangeIn, services: ServiceDep, principal: Planner
 ) -> InterventionOut:
@@ -422,7 +423,7 @@ def plan_from(one: Intervention, assets: list[Asset]) -> EvaluationPlan:
     )
 
 
-@router.post("/{intervention_id}/plan")
+@router.post("/{intervention_id:int}/plan")
 def make_plan(intervention_id: int, services: ServiceDep, principal: Planner) -> InterventionOut:
     """Compute, before the start, what the evaluation will be able to find."""
     one = records(services).get(intervention_id)
@@ -493,7 +494,7 @@ def answered(
     return found, plain
 
 
-@router.get("/{intervention_id}/result")
+@router.get("/{intervention_id:int}/result")
 def result(intervention_id: int, services: ServiceDep, principal: Planner) -> dict[str, Any]:
     """The frozen result; before that, how it looks by now, marked as not frozen."""
     one = records(services).get(intervention_id)
@@ -503,7 +504,7 @@ def result(intervention_id: int, services: ServiceDep, principal: Planner) -> di
     return {**plain, "frozen": False}
 
 
-@router.post("/{intervention_id}/result")
+@router.post("/{intervention_id:int}/result")
 def freeze(intervention_id: int, services: ServiceDep, principal: Planner) -> InterventionOut:
     """Freeze the result with its data, once the follow-up is over."""
     one = records(services).get(intervention_id)
@@ -538,14 +539,14 @@ def frozen_values(found: Evaluation) -> dict[str, Any]:
     }
 
 
-@router.get("/{intervention_id}/data")
+@router.get("/{intervention_id:int}/data")
 def frozen_data(intervention_id: int, services: ServiceDep, principal: Planner) -> dict[str, Any]:
     """The daily counts of the frozen result."""
     del principal
     return records(services).frozen_data(intervention_id)
 
 
-@router.post("/{intervention_id}/publication")
+@router.post("/{intervention_id:int}/publication")
 def publish(
     intervention_id: int, wanted: PublishIn, services: ServiceDep, principal: Planner
 ) -> InterventionOut:
@@ -557,7 +558,7 @@ def publish(
     return out(kept, local_today(services))
 
 
-@router.post("/{intervention_id}/notes", status_code=status.HTTP_201_CREATED)
+@router.post("/{intervention_id:int}/notes", status_code=status.HTTP_201_CREATED)
 def add_note(
     intervention_id: int, wanted: NoteIn, services: ServiceDep, principal: Planner
 ) -> dict[str, Any]:
@@ -576,7 +577,7 @@ def add_note(
     return {"id": made.id}
 
 
-@router.get("/{intervention_id}/pack")
+@router.get("/{intervention_id:int}/pack")
 def pack(
     intervention_id: int, services: ServiceDep, principal: Planner, lang: Language = "sv"
 ) -> dict[str, Any]:
@@ -616,7 +617,7 @@ def pack(
     }
 
 
-@router.get("/{intervention_id}/page")
+@router.get("/{intervention_id:int}/page", response_class=Response, responses=FILES)
 def page(
     intervention_id: int, services: ServiceDep, principal: Planner, lang: Language = "sv"
 ) -> Response:

@@ -15,10 +15,17 @@ from api.ledger.views import ServiceRequest
 from api.operations.reports import SERVICES
 from api.services import ServiceDep, Services
 
+BOTH: dict[str, Any] = {"application/json": {}, "text/xml": {}}
+ANSWERS: dict[int | str, str] = {
+    200: "What was asked for",
+    400: "Something is missing or cannot be used",
+    403: "The key may not",
+    404: "There is none",
+}
 router = APIRouter(
     prefix="/open311/v2",
     tags=["Open311"],
-    responses={200: {"content": {"application/json": {}, "text/xml": {}}}},
+    responses={code: {"content": BOTH, "description": text} for code, text in ANSWERS.items()},
 )
 Anyone = Annotated[Principal, Depends(Needs(*EVERYONE))]
 DAY_MS = 86_400_000

@@ -192,6 +192,11 @@ def seeded_services(folder: Path, *, demo: bool = False, **settings: object) -> 
     """Services over the small city; with `demo`, its door on loopback stands open."""
     store = MemoryStore()
     counts(store)
+    taken: list[tuple[str, bytes]] = []
+
+    async def send(topic: str, payload: bytes) -> None:
+        taken.append((topic, payload))
+
     balance = {"received": 120_000, "stored": 119_400, "in_journal": 500, "duplicate": 90,
                "quarantined": 10, "refused": 0, "rejected": {"range": 8, "type": 2}}  # fmt: skip
     return Services(
@@ -201,6 +206,7 @@ def seeded_services(folder: Path, *, demo: bool = False, **settings: object) -> 
         store=store,
         counters=lambda: balance,
         health=lambda: {"ledger": Health(ok=True, needed=True), "broker": Health(ok=True)},
+        send=send,
         demo_token=TOKEN if demo else "",
         secret=b"cursor-secret-of-the-tests-0123456789",
     )
