@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.findings import CauseKind, FindingKind
-from analytics.grid import Bools, Ints, Times
+from analytics.grid import Bools, Floats, Ints, Times
 from analytics.rules import Rules
 from analytics.street import Street
 
@@ -24,9 +24,10 @@ __all__ = [
     "incident_key",
     "lines_of",
     "sections",
+    "share_of_feeder",
 ]
 
-COMMON_ONSET_MS = 40 * 60_000
+COMMON_ONSET_MS = 75 * 60_000  # slow sampling and lost readings spread one moment over an hour
 
 
 @dataclass(slots=True)
@@ -273,20 +274,43 @@ def gateways_down(
     return found
 
 
-def dark_rows(out: Bools, street: Street, whole: Whole, rules: Rules) -> list[Ints]:
+def share_of_feeder(flag: Bools, onset_ms: Times, known: Bools, street: Street) -> Floats:
+    """Share of each flagged luminaire's feeder that is flagged with an onset near its own.
+
+    Returns
+    -------
+    float32 (n,)
+        0 where not flagged or the feeder is not known.
+    """
+    out = np.zeros(street.n, dtype=np.float32)
+    rows = np.flatnonzero(flag & (street.feeder >= 0))
+    if not len(rows):
+        return out
+    size = int(street.feeder.max()) + 1
+    members = np.bincount(street.feeder[known & (street.feeder >= 0)], minlength=size)
+    order = rows[np.lexsort((onset_ms[rows], street.feeder[rows]))]
+    # One number that orders by feeder, then time, so that a single search counts those nearby.
+    key = street.feeder[order].astype(np.int64) * (1 << 44) + onset_ms[order]
+    near = np.searchsorted(key, key + COMMON_ONSET_MS // 2, side="right")
+    near -= np.searchsorted(key, key - COMMON_ONSET_MS // 2)
+    out[order] = near / np.maximum(members[street.feeder[order]], 1)
+    return out
+
+
+def dark_rows(out: Bools, street: Street, whole: Whole, least: int) -> list[Ints]:
     """Luminaires out in a row on one line, whatever made each of them fail.
 
     Returns
     -------
     list of int32 arrays
-        Members of each run of at least `rules.row`; at most one hole in a place.
+        Members of each run of at least `least`; at most one hole in a place.
     """
     counts = np.bincount(street.line[out & (street.line >= 0)], minlength=len(whole.line))
     found: list[Ints] = []
-    for line in np.flatnonzero(counts >= rules.row):
+    for line in np.flatnonzero(counts >= least):
         members = whole.line[line]
         members = members[members >= 0]
-        for a, b in sections(out[members], rules.row):
+        for a, b in sections(out[members], least):
             stretch = members[a:b]
             found.append(stretch[out[stretch]])
     return found

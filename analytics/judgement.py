@@ -12,6 +12,7 @@ from analytics.cause import (
     dead_sections,
     gateways_down,
     incident_key,
+    share_of_feeder,
 )
 from analytics.daylight import group_medians
 from analytics.cycling import judge_cycling
@@ -187,12 +188,14 @@ class Judge:
     taken: Bools = field(init=False)
     suspect: Bools = field(init=False)
     held: Bools = field(init=False)
+    waits: Bools = field(init=False)
     deaf: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.taken = self.about.planned.copy()
         self.suspect = self.about.planned.copy()
         self.held = np.zeros(self.street.n, dtype=bool)
+        self.waits = np.zeros(self.street.n, dtype=bool)
         seen = self.memory.last_seen_ms
         heard_before = seen > self.start_ms - 24 * HOUR_MS
         gone = heard_before & (self.end_ms - seen > 2 * HOUR_MS)
@@ -321,15 +324,23 @@ class Judge:
     def supply(self) -> None:
         """Sections, feeders and cabinets that went together."""
         memory, street = self.memory, self.street
+        known_now = self.night.n_known > 0
         silent = silent_tonight(self.night, street) & street.mains & (memory.heard_nights > 1)
         silent |= self.fell_silent() & street.mains
         silent &= ~street.feeder_switched
+        silent |= self.never_heard_feeders()
         if self.deaf:
             silent[:] = False
         stands = self.about.reports.stands(K.SUPPLY_LOSS, self.end_ms)
-        dead = self.darkness.dead | silent | stands
+        # Most of a feeder dark for the last hours before dawn, and still talking: its clock may be wrong
+        # as well as its supply. The next night tells; a last gasp, or silence, tells at once.
+        brief = self.darkness.brief & ~self.is_open(K.SUPPLY_LOSS)
+        self.waits = brief & (share_of_feeder(brief, self.onset(), known_now, street) > 0.3)
+        waits = self.waits & (self.night.last_gasp == 0)
+        dead = (self.darkness.dead & ~waits) | silent | stands
         dark_onset = self.onset()
-        onset = np.where(silent, np.maximum(memory.last_seen_ms, 1), dark_onset)
+        first_ms = self.end_ms - (memory.nights_judged + 1) * 24 * HOUR_MS
+        onset = np.where(silent, np.maximum(memory.last_seen_ms, first_ms), dark_onset)
         stuck = self.is_open(K.SENSOR_STUCK)
         usable = ~self.about.planned & ~stuck
         found = dead_sections(dead, onset, usable, street, self.whole, self.rules)
@@ -348,6 +359,20 @@ class Judge:
         self.settle(
             K.SUPPLY_LOSS, flag, known, clear, onset, sections=found, evidence=evidence
         )
+
+    def never_heard_feeders(self) -> Bools:
+        """Mains-fed luminaires of feeders on which nobody ever spoke, after two nights of the others."""
+        memory, street = self.memory, self.street
+        never = memory.last_seen_ms == 0
+        out = np.zeros(street.n, dtype=bool)
+        if memory.nights_judged < 2 or never.mean() > 0.5 or not never.any():
+            return out
+        on_feeder = street.feeder >= 0
+        size = len(self.whole.feeder)
+        silent = np.bincount(street.feeder[never & on_feeder], minlength=size)
+        members = np.bincount(street.feeder[on_feeder], minlength=size)
+        dead = (silent == members) & (members >= self.rules.section)
+        return never & street.mains & on_feeder & dead[np.maximum(street.feeder, 0)]
 
     def left_over(self, was: Bools, dead: Bools) -> Bools:
         """Members still dead though most of their section has come back: they have their own fault."""
@@ -479,7 +504,7 @@ class Judge:
         with np.errstate(invalid="ignore"):
             black = (np.exp(self.levels.own) < 0.10) & (np.abs(self.levels.response) < 0.2)
         passes = ~self.held | (night.power_dark > 0.75) | black
-        flag = (self.darkness.out & passes & ~self.taken) | (by_report & ~self.taken)
+        flag = (self.darkness.out & passes & ~self.taken & ~self.waits) | (by_report & ~self.taken)
         known = (self.darkness.known & passes) | no_light
         clear = self.darkness.lit | (no_light & ~stands & ~failing)
         onset = self.onset()
@@ -491,7 +516,10 @@ class Judge:
             "level": np.exp(self.levels.own),
             "daylight": np.exp(self.levels.response),
         }
-        rows = dark_rows(flag, self.street, self.whole, self.rules)
+        # Three and more that failed side by side on the same night are one matter, whatever it is.
+        new = flag & ~self.is_open(K.LAMP_FAILURE) & (onset >= self.start_ms - 24 * HOUR_MS)
+        rows = dark_rows(new, self.street, self.whole, 3)
+        rows += dark_rows(flag, self.street, self.whole, self.rules.row)
         grouped = [
             Section(r, CauseKind.SEGMENT, int(self.street.segment[r[0]]), int(onset[r].min()))
             for r in rows

@@ -12,6 +12,8 @@ from analytics.rules import Rules
 
 __all__ = ["Darkness", "judge_darkness"]
 
+BRIEF_H = 3.0
+
 
 @dataclass(slots=True)
 class Darkness:
@@ -25,6 +27,8 @@ class Darkness:
         Dark enough to be part of a section without supply; peers are not asked, they may be gone.
     lit : bool (n,)
         Seen burning as it should: ends a finding.
+    brief : bool (n,)
+        Out only for the last hours before dawn: a clock may be the reason.
     known : bool (n,)
         Whether the night says anything.
     sensor_side : bool (n,)
@@ -34,6 +38,7 @@ class Darkness:
     out: Bools
     dead: Bools
     lit: Bools
+    brief: Bools
     known: Bools
     sensor_side: Bools
 
@@ -63,19 +68,22 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         ended = (night.tail_h >= rules.tail_h) & (night.n_tail >= 4) & before
         ended &= night.tail_level < rules.dark_level
         ended &= memory.frozen | (share < 0.8)
-        # A lamp that took no power in the last readings, or said so itself, needs less time.
-        sure = (night.power_last < 0.06) | (night.n_failed >= 2)
-        ended |= sure & (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 2) & before
+        # A lamp that said so itself needs less time. Watts do not help: a lamp that was switched off too
+        # early takes none either.
+        said = (night.n_failed >= 2) & (night.n_failed >= 0.2 * night.n_status)
+        ended |= said & (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 2) & before
         by_watts = night.power_dark > 0.75
         has_watts = np.isfinite(night.power_dark)
         out = enough & ~sensor_side & ~turned & (mostly | ended)
         out &= ~has_watts | (night.power_dark > 0.3) | (ended & (night.power_last < 0.06))
+        unpowered_long = night.power_dark * np.minimum(night.n_power, night.n_lit) >= 6 * rules.tail_h
         # The last readings took no power though light was asked for.
-        out |= (night.power_last < 0.06) & (night.power_dark * night.n_power > 2) & before & (share > 0)
+        out |= (night.power_last < 0.06) & unpowered_long & before & (share > 0)
         out |= by_watts
         dead = enough & ~sensor_side & (((share > 0.75) & (~(raw >= 0.55))) | ended)
         dead |= by_watts
         lit = enough & (share < 0.1) & ((level > 0.7) | (weak & (night.n_full < 6)))
         lit &= ~has_watts | (night.power_dark < 0.1)
         lit |= has_watts & (night.n_lux == 0) & (night.power_dark < 0.05)
-    return Darkness(out, dead, lit, enough | has_watts, sensor_side)
+    brief = ended & ~mostly & ~by_watts & (night.tail_h < BRIEF_H)
+    return Darkness(out, dead, lit, brief, enough | has_watts, sensor_side)

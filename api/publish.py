@@ -106,6 +106,9 @@ class Published:
             renamed.setdefault(e.incident, row.incident)
             self._update(row, e)
         for e in fresh:
+            out = self._order_out(e, by_matter)
+            if out and e.incident not in renamed:
+                renamed[e.incident] = out
             self._rows.append(self._new(e, renamed, now_ms))
             matched.add(id(self._rows[-1]))
         for row in self._rows:
@@ -114,6 +117,18 @@ class Published:
             if row.end_ms is None and id(row) not in matched and not waits:
                 row.end_ms = max(now_ms, row.start_ms + 1)
                 row.note = f"{row.note} Withdrawn: what came in later does not bear it out.".strip()
+
+    def _order_out(
+        self, e: Episode, by_matter: Mapping[tuple[int, FindingKind], list[Row]]
+    ) -> str:
+        """Incident of an order that a light round sent out for the same luminaire, if it stands."""
+        rows = [
+            r
+            for kind in (FindingKind.SUPPLY_LOSS, FindingKind.LAMP_FAILURE)
+            for r in by_matter.get((e.row, kind), [])
+            if not r.settled and abs(r.start_ms - e.start_ms) <= SAME_MATTER_MS
+        ]
+        return rows[0].incident if rows else ""
 
     def add_sections(self, found: Iterable[SectionNews], now_ms: int) -> None:
         """Report what a light round saw, unless it is out already."""
