@@ -49,9 +49,7 @@ def raw(port: int, n: int, _folder: Path) -> None:
 
     sock = socket.create_connection(("127.0.0.1", port))
     sock.sendall(
-        mqtt5.ConnectPacket(
-            "bench", clean_start=True, keep_alive=60, receive_max=1000
-        ).write()
+        mqtt5.ConnectPacket("bench", clean_start=True, keep_alive=60, receive_max=1000).write()
     )
     sock.recv(1000)
     sock.sendall(
@@ -90,9 +88,7 @@ def paho(port: int, n: int, _folder: Path) -> None:
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
-    client = mqtt.Client(
-        mqtt.CallbackAPIVersion.VERSION2, client_id="bench", protocol=mqtt.MQTTv5
-    )
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="bench", protocol=mqtt.MQTTv5)
     watch = Stopwatch(n)
 
     def on_message(_client: object, _data: object, _message: object) -> None:
@@ -124,9 +120,7 @@ def collector(kind: str, port: int, n: int, folder: Path) -> None:
         journal = Journal(folder / "journal.db", quota_bytes=4 << 30, now_ms=now_ms)
         settings = MqttSettings(port=port, client_id="bench", filters=(FILTER,))
         source = (Mqtt5Source if kind == "mqtt5" else PahoSource)(settings)
-        registry = Registry(
-            [DeviceEntry(f"HBG-L-{i:05}", interval_s=600.0) for i in range(33_000)]
-        )
+        registry = Registry([DeviceEntry(f"HBG-L-{i:05}", interval_s=600.0) for i in range(33_000)])
         watch = Stopwatch(n)
         finished = asyncio.Event()
         ack = source.ack
@@ -147,7 +141,7 @@ def collector(kind: str, port: int, n: int, folder: Path) -> None:
 
         one._deliver = first  # type: ignore[method-assign]
         running = asyncio.create_task(one.run())
-        while not source.status.connected:
+        while not source.status.connected:  # noqa: ASYNC110 - sets no event
             await asyncio.sleep(0.01)
         print("ready", flush=True)
         await finished.wait()
