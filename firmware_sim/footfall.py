@@ -129,11 +129,13 @@ def rate_at(
         scenario.seed, ("mood", counter.device_id), time_ms.astype(np.float64), 7.0 * DAY_MS
     )
     rate: Floats = counter.per_hour * base * season * weather * trend * np.exp(0.08 * drawn[0])
+    crowd = np.zeros(time_ms.shape, np.bool_)
     for span in spans_between(
         scenario.seed, "crowd", counter.district, scenario.footfall.events_per_month, (2.0, 5.0),
         int(time_ms.min()), int(time_ms.max()) + 1,
     ):  # fmt: skip
-        rate = np.where((time_ms >= span.start_ms) & (time_ms < span.stop_ms), rate * 2.5, rate)
+        crowd |= (time_ms >= span.start_ms) & (time_ms < span.stop_ms)
+    rate[crowd] *= 2.5
     return rate
 
 

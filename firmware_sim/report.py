@@ -31,10 +31,10 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --paper: #12161d; --line: #3a4250;
  --lamp: #fbbf24; --expected: #2dd4bf; --night: #1d2636; --mark: #f87171 } }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
- max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+ max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .6rem 0 1.4rem }
 th, td { border-bottom: 1px solid var(--line);
- padding: .2rem .7rem; text-align: right } th:first-child, td:first-child { text-align: left }
+ padding: .2rem .7rem; text-align: right; white-space: nowrap } th:first-child, td:first-child { text-align: left }
 figure { margin: 0 0 1.6rem } figcaption { margin-bottom: .3rem }
 svg { max-width: 100%; height: auto }
 .bounds { opacity: .7; font-size: .85em } text { fill: var(--ink); font-size: 11px }
@@ -130,7 +130,9 @@ def picture(
 ) -> str:
     """Lux of a device around some moments, with the expected level, the nights and the marks."""
     start = min(marks.values()) - 3 * DAY_MS
-    stop = min(max(marks.values()), min(marks.values()) + 11 * DAY_MS) + 3 * DAY_MS
+    # A lone mark is the beginning of something that may take its time to show.
+    last = max(marks.values()) if len(marks) > 1 else start + 14 * DAY_MS
+    stop = min(last, start + 14 * DAY_MS) + 3 * DAY_MS
     time_ms, lux = trace(readings, device, start, stop)
     scale = (WIDTH - LEFT) / (stop - start)
     lat, lon = street.place.get(device, (np.nan, np.nan)) if street else (np.nan, np.nan)
