@@ -8,7 +8,7 @@ import msgspec
 
 from ingest.errors import RefusedContentError
 
-__all__ = ["MOST_FIELDS", "refuse_personal", "refuse_personal_bytes", "suspicious"]
+__all__ = ["MOST_FIELDS", "is_mac", "refuse_personal", "refuse_personal_bytes", "suspicious"]
 
 # Names, split into words. `mac` alone or with one of these is somebody's network card; The Things
 # Stack's `mac_settings` and `mac_version` are not.
@@ -46,28 +46,40 @@ _MAC: Final = re.compile(
 _FIFTEEN: Final = re.compile(r"(?<![0-9A-Za-z.])[0-9]{15}(?![0-9A-Za-z.])")
 # Swedish, and the commonest elsewhere in the Nordic countries: three letters and three signs.
 _PLATE: Final = re.compile(r"[A-ZÅÄÖ]{3}[ -]?[0-9]{2}[0-9A-Z]")
-# Bytes of which a message must hold some to hold any of the above; most hold none and are done
-# here. Each pattern begins with a fixed byte, so that looking through 64 KiB stays cheap.
+# What a message must hold some of to hold any of the above; most hold none and are done here.
+# Plain searches through bytes whose digits and letters have been made alike: regular expressions
+# would take twenty times as long for 64 KiB.
 _WORDS: Final = (
     *(b"mac", b"bssid", b"imei", b"imsi", b"msisdn", b"tmsi", b"iccid", b"plat", "plåt".encode()),
     *(b"regn", b"registr", b"kennz", b'vin"', b"phone", b"personn", b"\\u"),
 )
-_SIGNS: Final = re.compile(
-    rb":[0-9a-f]{2}:[0-9a-f]{2}:|-[0-9a-f]{2}-[0-9a-f]{2}-|\.[0-9a-f]{4}\.[0-9a-f]{4}"
-    rb"|\"[^\x00-\x40\x5b-\x60\"]{3,6}[ -]?[0-9]{2}[0-9a-z]\""
+_HEX_ALIKE: Final = bytes(ord("h") if chr(n) in "0123456789abcdef" else n for n in range(256))
+_MAC_SHAPES: Final = (b":hh:hh:", b"-hh-hh-", b".hhhh.hhhh")
+_SIGN_ALIKE: Final = bytes(
+    ord("0") if n in b"0123456789" else ord("a") if bytes([n]).isalpha() or n > 127 else n
+    for n in range(256)
 )
-_FIFTEEN_DIGITS: Final = re.compile(rb"[0-9]{15}")
+_SIGN_SHAPES: Final = (
+    *(b"0" * 15, b'aaa000"', b'aaa00a"', b'aaa 000"', b'aaa 00a"', b'aaa-000"', b'aaa-00a"'),
+)
 MOST_FIELDS: Final = 1500
+
+
+def is_mac(text: str) -> bool:
+    """Whether a text is a MAC address and nothing else."""
+    return _MAC.fullmatch(text) is not None
 
 
 def suspicious(payload: bytes) -> bool:
     """Whether a message is worth a closer look; most are not."""
     low = payload.lower()
-    return (
-        any(word in low for word in _WORDS)
-        or _SIGNS.search(low) is not None
-        or _FIFTEEN_DIGITS.search(low) is not None
-    )
+    if any(word in low for word in _WORDS):
+        return True
+    alike = low.translate(_SIGN_ALIKE)
+    if any(shape in alike for shape in _SIGN_SHAPES):
+        return True
+    alike = low.translate(_HEX_ALIKE)
+    return any(shape in alike for shape in _MAC_SHAPES)
 
 
 def refuse_personal_bytes(payload: bytes) -> None:

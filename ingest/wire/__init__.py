@@ -4,7 +4,7 @@ from typing import Final
 
 from ingest.devices import DeviceEntry, Registry
 from ingest.errors import MalformedPayloadError, Reason, RefusedContentError
-from ingest.personal import refuse_personal_bytes
+from ingest.personal import is_mac, refuse_personal_bytes
 from ingest.reading import Decoded
 from ingest.topics import Format, Route, route
 from ingest.wire import chirpstack, helium_v1, json_v1, ttn_v3
@@ -84,6 +84,8 @@ def _refuse_stranger(place: Route, entry: DeviceEntry | None, registry: Registry
             reason=Reason.UNKNOWN_DEVICE,
             device_id=place.device,
         )
+    if is_mac(place.device):  # somebody's phone must not enrol as a device
+        raise RefusedContentError("device")
 
 
 def _network_server(place: Route, payload: bytes, registry: Registry) -> Decoded:

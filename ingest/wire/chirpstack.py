@@ -55,8 +55,8 @@ def _v4(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Deco
             dev_eui=dev_eui,
             device_id="",
             profile=info.text("deviceProfileName"),
-            port=envelope.integer("fPort"),
-            frame_counter=envelope.integer("fCnt"),
+            port=envelope.port("fPort"),
+            frame_counter=envelope.counter("fCnt"),
             payload=envelope.base64("data"),
             network_ms=network_ms,
         )
@@ -82,8 +82,8 @@ def _v3(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Deco
         dev_eui=dev_eui,
         device_id="",
         profile=envelope.text("deviceProfileName"),
-        port=envelope.integer("fPort"),
-        frame_counter=envelope.integer("fCnt"),
+        port=envelope.port("fPort"),
+        frame_counter=envelope.counter("fCnt"),
         payload=_v3_data(envelope),
         network_ms=_v3_network_ms(envelope),
     )
@@ -111,7 +111,7 @@ def _hex(envelope: Envelope, name: str) -> bytes:
 def _v3_network_ms(envelope: Envelope) -> int | None:
     if (published := envelope.time_ms("publishedAt")) is not None:
         return published
-    if recorded := envelope.integer("_timestamp"):
+    if (recorded := envelope.stamp_ms("_timestamp")) is not None:
         return recorded
     return _gateway_ms(envelope, "time")
 

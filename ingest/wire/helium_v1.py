@@ -31,9 +31,9 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
         dev_eui=dev_eui,
         device_id="",
         profile="",
-        port=envelope.integer("port"),
-        frame_counter=envelope.integer("fcnt"),
+        port=envelope.port("port"),
+        frame_counter=envelope.counter("fcnt"),
         payload=envelope.base64("payload"),
-        network_ms=envelope.integer("reported_at") or None,
+        network_ms=envelope.stamp_ms("reported_at"),
     )
     return decode_uplink(uplink, registry)

@@ -18,14 +18,16 @@ MAX_ROWS: Final = 1000
 _Delta = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 _Deltas = Annotated[list[_Delta], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]
 _Column = Annotated[list[float | None], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]
+# Whatever reads the message next, the numbering of rows for one, can count on 64 bits.
+_Time = Annotated[int, msgspec.Meta(gt=-(1 << 53), lt=1 << 53)]
 _Boot = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 _Seq = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 
 
 class _Quantity(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     v: float | _Column | msgspec.UnsetType | None = msgspec.UNSET
-    t: int | msgspec.UnsetType = msgspec.UNSET
-    t0: int | None = None
+    t: _Time | msgspec.UnsetType = msgspec.UNSET
+    t0: _Time | None = None
     dt: _Deltas | None = None
     boot: _Boot | None = None
     seq: _Seq | None = None
@@ -33,7 +35,7 @@ class _Quantity(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Readings(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    t0: int
+    t0: _Time
     dt: _Deltas
     q: Annotated[dict[Quantity, _Column], msgspec.Meta(min_length=1)]
     boot: _Boot | None = None
@@ -48,7 +50,7 @@ class _Report(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Events(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    t0: int
+    t0: _Time
     dt: _Deltas
     e: Annotated[list[_Report], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]
     boot: _Boot | None = None
@@ -209,10 +211,8 @@ def reason_of(error: Exception, text: str) -> Reason:
     """Which reason msgspec's words stand for."""
     if not isinstance(error, msgspec.ValidationError):
         return Reason.SYNTAX
-    if "out of range" in text:
-        return Reason.TIME if text.endswith(("`$.t`", "`$.t0`")) else Reason.RANGE
     if "field `" in text or "of length" in text or "enum value" in text:
         return Reason.SHAPE
-    if ">=" in text or "<" in text:
-        return Reason.RANGE
+    if "out of range" in text or ">" in text or "<" in text:
+        return Reason.TIME if text.endswith(("`$.t`", "`$.t0`")) else Reason.RANGE
     return Reason.TYPE

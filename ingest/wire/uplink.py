@@ -14,6 +14,7 @@ from ingest.wire.times import parse_rfc3339
 
 __all__ = ["Envelope", "Uplink", "decode_uplink", "find_device", "parse_envelope"]
 
+LATEST_MS: Final = 9_214_646_399_999  # 2261-12-31T23:59:59.999Z
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
@@ -77,16 +78,32 @@ class Envelope:
             raise self._wrong(name, "text")
         return value
 
-    def integer(self, name: str) -> int:
-        """A whole number, also one written as text; 0 if absent."""
+    def integer(self, name: str, *, most: int) -> int:
+        """A whole number from 0 to `most`, also one written as text; 0 if absent."""
         value = self.fields.get(name)
         if value is None:
             return 0
-        if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit():
+        if isinstance(value, str) and value.isascii() and value.isdigit():
             value = int(value[:25])
         if isinstance(value, bool) or not isinstance(value, int):
             raise self._wrong(name, "a whole number")
+        if not 0 <= value <= most:
+            raise MalformedPayloadError(
+                f"{self.place}{name} is not from 0 to {most}", reason=Reason.RANGE
+            )
         return value
+
+    def port(self, name: str) -> int:
+        """A LoRaWAN port; 0 if absent."""
+        return self.integer(name, most=255)
+
+    def counter(self, name: str) -> int:
+        """A frame counter; 0 if absent."""
+        return self.integer(name, most=(1 << 32) - 1)
+
+    def stamp_ms(self, name: str) -> int | None:
+        """A time in whole milliseconds [UTC]; None if absent or 0."""
+        return self.integer(name, most=LATEST_MS) or None
 
     def number(self, name: str) -> float:
         """A number; 0 if absent."""

@@ -130,6 +130,15 @@ def test_what_networks_and_devices_say_of_themselves_passes(more: dict[str, Any]
     assert decode(f"application/1/device/{EUI}/event/up", v4(**more), REGISTRY).series
 
 
+def test_e08_a_phone_cannot_enrol_under_its_own_address() -> None:
+    topic = "ljusvakt/v1/g/0A-1B-2C-3D-4E-5F/people_count"
+    with pytest.raises(RefusedContentError) as caught:
+        decode(topic, b'{"v":1}', REGISTRY)
+    assert caught.value.field == "device"
+    listed = Registry([DeviceEntry("0A-1B-2C-3D-4E-5F")])  # the operator's own choice of a name
+    assert decode(topic, b'{"v":1}', listed).series
+
+
 def test_more_fields_than_can_be_looked_at_are_refused_if_they_look_suspicious() -> None:
     many = {f"k{n}": n for n in range(2000)}
     refuse_personal_bytes(json.dumps(many).encode())

@@ -99,8 +99,8 @@ BOMBS = {
 @pytest.mark.parametrize("topic", [LUX, "ljusvakt/v1/g/lamp-1/events", UP, f"helium/{EUI}/rx"])
 def test_a04_bombs_are_put_aside_at_once(bomb: str, topic: str) -> None:
     took = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(9):
+        start = time.thread_time()  # ours alone, however busy the machine is
         assert reason(topic, BOMBS[bomb]) in {
             Reason.SYNTAX,
             Reason.TYPE,
@@ -109,7 +109,7 @@ def test_a04_bombs_are_put_aside_at_once(bomb: str, topic: str) -> None:
             Reason.TIME,
             Reason.IDENTITY,
         }
-        took.append(time.perf_counter() - start)
+        took.append(time.thread_time() - start)
     assert min(took) < 0.005
 
 
@@ -242,6 +242,35 @@ def test_a08_an_hour_that_comes_twice_in_local_time_is_two_hours() -> None:
     summer, winter = 1_792_888_200_000, 1_792_891_800_000
     [series] = decode(LUX, b'{"t0":%d,"dt":[0,3600000],"v":[1,2]}' % summer, REGISTRY).series
     assert series.time_ms == [summer, winter]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"fCnt": -1},
+        {"fCnt": 2**32},
+        {"fCnt": "99999999999999999999999999"},
+        {"fPort": 256},
+        {"fPort": -1},
+        {"_timestamp": 10**20, "data": ""},
+        {"_timestamp": -1, "data": ""},
+    ],
+)
+def test_numbers_of_an_envelope_fit_what_keeps_them(more: dict[str, object]) -> None:
+    payload = json.dumps({"devEUI": EUI, "fPort": 5, "data": "BAAB", **more}).encode()
+    assert reason(UP, payload) is Reason.RANGE
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers() | st.sampled_from([2**53 - 1, -(2**53) + 1]), st.booleans())
+def test_whatever_time_is_decoded_fits_64_bits(time_ms: int, column: bool) -> None:
+    message = {"t0": time_ms, "dt": [2**31 - 1], "v": [1]} if column else {"t": time_ms, "v": 1}
+    try:
+        decoded = decode(LUX, json.dumps(message).encode(), REGISTRY)
+    except MalformedPayloadError:
+        assert abs(time_ms) >= 2**53
+        return
+    assert abs(decoded.series[0].time_ms[0]) < 2**54
 
 
 def test_a10_numbering_starts_again_wraps_and_changes_boot() -> None:
