@@ -22,7 +22,13 @@ from ingest.journal import Journal, JournalReader
 from ingest.reading import Quantity
 from ingest.shipper import EmptyingLoop, in_thread, is_late
 from ingest.stores.merging import DAY_MS
-from ingest.stores.parquet import ParquetStore, Prepared, checksum_of, sync_folder
+from ingest.stores.parquet import (
+    ParquetStore,
+    Prepared,
+    checksum_of,
+    disk_errors,
+    sync_folder,
+)
 from ingest.stores.rollups import ROLLED_UP, HourlyRollups
 
 __all__ = ["Sealer", "thin"]
@@ -131,7 +137,7 @@ class Sealer(EmptyingLoop):
         await in_thread(self._drain)
 
     def _drain(self) -> None:
-        with self._one_at_a_time:
+        with self._one_at_a_time, disk_errors(self._store.root):
             self._recover_once()
             for name, day in self._pending():
                 self._seal(name, day)
@@ -139,6 +145,10 @@ class Sealer(EmptyingLoop):
 
     def _seal_one(self) -> bool:
         """Seal the first (quantity, day) that is due; whether there was one."""
+        with disk_errors(self._store.root):
+            return self._seal_first()
+
+    def _seal_first(self) -> bool:
         self._recover_once()
         now = self._now()
         self._thin_once_a_day(now)

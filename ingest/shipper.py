@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 
 from ingest.batch import BadMessage
-from ingest.errors import IngestError, Reason, StoreAwayError, StoreDeniedError
+from ingest.errors import IngestError, Reason, StoreAwayError, StoreDeniedError, StoreError
 from ingest.journal import Journal, JournalEntry, JournalReader
 from ingest.reading import Quantity
 from ingest.stores import Added, Columns, CountingStore
@@ -145,6 +145,12 @@ class EmptyingLoop:
                 moved = await in_thread(self.step)
             except IngestError as error:
                 await asyncio.sleep(self._failed(error))
+                continue
+            except Exception as error:
+                # A bug must not end the program while devices talk: what waits is safe meanwhile.
+                _log.exception("the journal could not be emptied")
+                wrapped = StoreError(f"{type(error).__name__}: {error}")
+                await asyncio.sleep(self._failed(wrapped))
                 continue
             if not moved:
                 await self._rest(LOOK_AGAIN_S)

@@ -344,10 +344,24 @@ class ParquetStore:
     @contextmanager
     def writing(self) -> Generator[None]:
         """Be the only one who rewrites partitions, among threads and processes."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with self._lock, (self.root / ".writing").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            yield
+        with self._lock, disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / ".writing").open("w") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                yield
+
+
+@contextmanager
+def disk_errors(where: Path) -> Generator[None]:
+    """What the disk refuses, as the store's own error that says where."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise StoreError(
+            f"the archive {error.filename or where} cannot be written: {said}. "
+            "Make room or check whose folder it is; what waits in the journal is safe."
+        ) from error
 
 
 def _days_in(folder: Path) -> list[int]:

@@ -308,3 +308,38 @@ def test_b06_a_damaged_file_of_the_archive_is_named_and_not_overwritten(tmp_path
     with pytest.raises(StoreError, match="cannot be read"):
         store.add(LUX, reading)
     assert part.read_bytes() == damaged
+
+
+@pytest.mark.anyio
+async def test_a_bug_in_the_way_does_not_end_the_loop(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = city.store.prepare
+    failures = [1]
+
+    def prepare(*args):
+        if failures[0]:
+            failures[0] -= 1
+            raise ZeroDivisionError
+        return real(*args)
+
+    monkeypatch.setattr(city.store, "prepare", prepare)
+    monkeypatch.setattr(city.sealer, "_draw", lambda: 0.0)
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    forget = city.sealer._forget
+
+    def forget_and_tell(*args):
+        forget(*args)
+        loop.call_soon_threadsafe(done.set)
+
+    monkeypatch.setattr(city.sealer, "_forget", forget_and_tell)
+    city.say(MIDNIGHT_MS - 3 * DAY_MS)
+    running = asyncio.create_task(city.sealer.run())
+    async with asyncio.timeout(10):
+        await done.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert failures == [0]
+    assert city.in_journal() == 0
