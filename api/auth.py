@@ -14,6 +14,7 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
+from api.ledger import Ledger
 from api.problems import ProblemError
 from api.security import is_loopback, same_origin
 from api.services import Services, services_of
@@ -26,6 +27,7 @@ __all__ = [
     "Needs",
     "Principal",
     "Role",
+    "first_link",
     "limited",
     "policies_of",
     "principal_of",
@@ -352,3 +354,23 @@ def policies_of(route: Any) -> Iterator[Needs]:
         if isinstance(dependant.call, Needs):
             yield dependant.call
         waiting += dependant.dependencies
+
+
+def first_link(ledger: Ledger, *, now_ms: int) -> str | None:
+    """Where the first administrator chooses a password; None once somebody can sign in.
+
+    No password is ever made up by the program: the link works once, for a day, and a new start
+    before it was used makes a new one.
+    """
+    users = ledger.users()
+    if any(user.has_password or user.oidc_subject for user in users):
+        return None
+    if not any(user.name == FIRST_ADMIN for user in users):
+        ledger.create_user(FIRST_ADMIN, roles=[Role.ADMIN], now_ms=now_ms)
+        ledger.audit(
+            actor="ljusvakt", action="first_admin_created", subject=FIRST_ADMIN, now_ms=now_ms
+        )
+    return f"/welcome?token={ledger.sign_in_link(FIRST_ADMIN, now_ms=now_ms)}"
+
+
+FIRST_ADMIN = "admin"

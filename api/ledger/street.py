@@ -256,11 +256,12 @@ class Street:
     def add_maintenance(self, entries: Iterable[Maintenance]) -> int:
         """Write the log; an entry it already has is not written again. How many were new."""
         with self._db.write() as session:
-            known = set(
-                session.execute(
+            known = {
+                (row.device_id, row.time_ms, row.action)
+                for row in session.execute(
                     select(MaintenanceRow.device_id, MaintenanceRow.time_ms, MaintenanceRow.action)
-                ).tuples()
-            )
+                )
+            }
             new = 0
             for entry in entries:
                 name = (entry.device_id, entry.time_ms, entry.action)

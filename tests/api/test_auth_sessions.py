@@ -8,7 +8,7 @@ from contracts.seeded_city import NOW_MS, TOKEN, client_over
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.auth import Access
+from api.auth import Access, first_link
 from api.services import Services
 
 PAGE = {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1"}
@@ -198,6 +198,24 @@ def test_a_one_time_link_lets_somebody_choose_a_password_once(
     assert client.get("/api/v1/me").json()["roles"] == ["admin"]
     again = TestClient(client.app, base_url="http://127.0.0.1", follow_redirects=False)
     assert again.post("/welcome", data=form, headers=PAGE).status_code == 410
+
+
+def test_the_first_start_makes_an_administrator_without_any_password(
+    services: Services, client: TestClient
+) -> None:
+    link = first_link(services.ledger, now_ms=NOW_MS)
+    assert link is not None
+    admin = services.ledger.user("admin")
+    assert (admin.roles, admin.has_password) == ({"admin"}, False)
+    for password in ("", "admin", "password", "changeme"):
+        form = {"user": "admin", "password": password}
+        assert client.post("/login", data=form, headers=PAGE).status_code in {401, 422}
+    again = first_link(services.ledger, now_ms=NOW_MS)
+    assert again not in {None, link}
+    assert client.get(link).status_code == 200
+    form = {"token": str(again).split("=")[1], "password": PASSWORD}
+    assert client.post("/welcome", data=form, headers=PAGE).status_code == 303
+    assert first_link(services.ledger, now_ms=NOW_MS) is None
 
 
 # -- keys --------------------------------------------------------------------------------------
