@@ -322,7 +322,8 @@ class ParquetStore:
         """Remove the partitions of days below `before`; returns those days."""
         gone = [day for day in self.days(quantity) if day < before]
         for day in gone:
-            _remove(self.part(quantity, day))
+            with self.writing():
+                _remove(self.part(quantity, day))
             self._latest.pop((quantity, day), None)
         return gone
 
@@ -330,7 +331,8 @@ class ParquetStore:
         """Remove the fault reports of days below `before`; returns those days."""
         gone = [day for day in self.event_days() if day < before]
         for day in gone:
-            _remove(self.event_part(day))
+            with self.writing():
+                _remove(self.event_part(day))
         return gone
 
     def clear_temporary(self) -> int:
