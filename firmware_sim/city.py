@@ -287,6 +287,9 @@ def lay_feeder(
         orders.append(np.arange(1, length + 1))
     u = rng.random(12)
     switching, dimming = programme(scenario, u, tunnel=tunnel)
+    # Fed at night alone: its devices are silent by day, and that is no fault.
+    if not tunnel and uniform(scenario.seed, "energised", name) < setup.switched_feeder:
+        switching, dimming = "feeder", ""
     product = int(u[0] * len(MAX_LUX))
     base_lx = setup.level_lx * (3.0 if tunnel else 1.0)
     level = np.clip(
@@ -324,7 +327,7 @@ def lay_feeder(
         has_power=powered,
         has_status=tells[0],
         has_events=tells[1] and not by_radio,
-        battery=bool(u[5] < setup.battery) and not powered,
+        battery=bool(u[5] < setup.battery) and not powered and switching != "feeder",
         lorawan=by_radio,
         switching=switching,
         dimming=dimming,

@@ -209,7 +209,7 @@ def feeder_faults(scenario: Scenario, feeder: Feeder) -> list[Fault]:
             )
         )
         return found
-    if not feeder.tunnel and u[1] < rates.feeder_clock:
+    if feeder.switching not in {"always", "feeder"} and u[1] < rates.feeder_clock:
         start, end, logged = fault_span(scenario, rng, gradual=False, at_night=False)
         minutes = float(rng.uniform(40, 90)) * (1 if rng.random() < 0.5 else -1)
         incident = f"{feeder.name}:switching_error:{start // 60_000}"
@@ -258,6 +258,14 @@ def can_have(feeder: Feeder, lamp: int, kind: str) -> bool:
         return False
     if kind in {"lamp_unexpected_on", "switching_error"} and feeder.tunnel:
         return False
+    if feeder.switching == "feeder":
+        # Silent by day: what needs daylight to be told apart is left to other feeders.
+        return kind in {
+            "lamp_failure",
+            "dimming_failure",
+            "cycling_failure",
+            "communication_failure",
+        }
     if kind in SENSOR_KINDS | {"misaimed", "depreciation"}:
         return bool(feeder.has_lux[lamp])
     if kind == "switching_error":

@@ -463,6 +463,7 @@ def measure(
             rows = list(fault.lamps)
             lux[rows] = np.where(active(fault, time_ms[rows]), held_value(feeder, fault), lux[rows])
     lux[~feeder.has_lux] = np.nan
+    energised = level > 0 if feeder.switching == "feeder" else np.ones(level.shape, np.bool_)
     nothing = np.full(time_ms.shape, np.nan)
     power = nothing
     if feeder.has_power:
@@ -475,7 +476,7 @@ def measure(
         power_w=power,
         status=status_bits(feeder, near, window, burning, draws) if told else nothing,
         dimming_pct=np.round(level * 100) if told else nothing,
-        alive=liveness(feeder, near, time_ms, draws),
+        alive=liveness(feeder, near, time_ms, draws) & energised,
         burning=burning,
         light=light,
         draws=draws.uniform[5:],

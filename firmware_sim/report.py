@@ -34,7 +34,8 @@ body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var
  max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .6rem 0 1.4rem }
 th, td { border-bottom: 1px solid var(--line);
- padding: .2rem .7rem; text-align: right; white-space: nowrap } th:first-child, td:first-child { text-align: left }
+ padding: .2rem .7rem; text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
 figure { margin: 0 0 1.6rem } figcaption { margin-bottom: .3rem }
 svg { max-width: 100%; height: auto }
 .bounds { opacity: .7; font-size: .85em } text { fill: var(--ink); font-size: 11px }

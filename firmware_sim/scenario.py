@@ -116,6 +116,7 @@ class Devices(Table, frozen=True):
     clo: Share = 0.2
     own_photocell: Share = 0.2
     feeder_photocell: Share = 0.3
+    switched_feeder: Share = 0.03
     dimming: Share = 0.4
     part_night: Share = 0.05
     motion: Share = 0.1

@@ -5,7 +5,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.devices import nas_ul20xx
@@ -46,6 +46,7 @@ def batches(draw: st.DrawFn) -> tuple[list[int], dict[str, list[float | None]]]:
     return [first, *(first + d for d in deltas[1:])], columns
 
 
+@settings(deadline=None)
 @given(batches(), st.integers(0, 1000), st.integers(0, 2**32 - 1), st.booleans())
 def test_a_batch_is_read_as_it_was_written(
     batch: tuple[list[int], dict[str, list[float | None]]], boot: int, seq: int, simulated: bool
@@ -68,6 +69,7 @@ def test_a_batch_is_read_as_it_was_written(
     )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(TIMES, st.sampled_from([True, False, None]), st.sampled_from(["", "DALI 0x12"]))
 def test_a_fault_report_is_read_as_it_was_written(
     time_ms: int, active: bool | None, info: str

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from typer.testing import CliRunner
@@ -188,6 +188,7 @@ def test_nights_are_counted_by_noon_rounds(start: float, raised: float, noons: i
     assert noons_after(at(start), at(raised)) == noons
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.floats(0.1, 1e6))
 def test_poisson_bounds_are_garwoods(count: int, exposure: float) -> None:
     low, high = poisson_bounds(count, exposure)
@@ -197,6 +198,7 @@ def test_poisson_bounds_are_garwoods(count: int, exposure: float) -> None:
     assert high == pytest.approx(stats.chi2.ppf(0.975, 2 * count + 2) / 2 / exposure, rel=1e-8)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.data())
 def test_share_bounds_are_clopper_and_pearsons(trials: int, data: st.DataObject) -> None:
     hits = data.draw(st.integers(0, trials))

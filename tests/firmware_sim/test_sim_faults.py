@@ -42,6 +42,7 @@ CALM = Scenario(
         motion=0,
         own_photocell=0,
         feeder_photocell=0,
+        switched_feeder=0,
         gain_wander=0,
         noise=0.005,
         nominal_error=0,
@@ -281,6 +282,14 @@ def test_tunnels_burn_day_and_night(plan: CityPlan) -> None:
     tunnel = next(f for f in plan.feeders if f.tunnel)
 
     assert measured(tunnel, []).burning.all()
+
+
+def test_a_feeder_that_is_fed_at_night_alone_is_silent_by_day(feeder: Feeder) -> None:
+    run = measured(replace(feeder, switching="feeder"), [])
+    elevation, _ = sun_position(run.true_ms.astype(float), CALM.city.lat, CALM.city.lon)
+
+    assert not run.alive[elevation > 0].any()
+    assert run.alive[elevation < -6].all()
 
 
 @pytest.mark.parametrize(

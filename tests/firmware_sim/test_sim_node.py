@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.devices.native import encode_readings, parse_ack
@@ -98,6 +98,7 @@ def test_numbers_wrap_around() -> None:
     assert not node.kept
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(-1, 30)), max_size=12))
 def test_nothing_above_the_receipt_is_ever_forgotten(steps: list[tuple[int, int]]) -> None:
     node, sent, receipt = Node("G-1", "L-1", capacity=1000), 0, -1
