@@ -1,10 +1,11 @@
 """The ledger's ground: table base, times, and engines for SQLite and PostgreSQL."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -14,6 +15,8 @@ from sqlalchemy import (
     Engine,
     Integer,
     MetaData,
+    String,
+    Text,
     create_engine,
     event,
     make_url,
@@ -26,7 +29,18 @@ from sqlalchemy.types import TypeDecorator
 
 from api.errors import BadInputError
 
-__all__ = ["Base", "BigId", "Database", "Document", "UtcDateTime", "ledger_url", "row_of"]
+__all__ = [
+    "Base",
+    "BigId",
+    "CleanJson",
+    "CleanName",
+    "CleanText",
+    "Database",
+    "Document",
+    "UtcDateTime",
+    "ledger_url",
+    "row_of",
+]
 
 # Every constraint has a name, or a batch migration on SQLite could not drop it.
 NAMES = {
@@ -67,9 +81,64 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# NUL (PostgreSQL) and lone surrogates (both) cannot be written, so they are left out.
+UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class CleanText(TypeDecorator[str]):
+    """Text of any length, without what no database can hold."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Clean."""
+        return None if value is None else UNWRITABLE.sub("", value)
+
+
+class CleanName(TypeDecorator[str]):
+    """Text of limited length; longer is refused alike on both databases."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Clean, or refuse."""
+        if value is None:
+            return None
+        limit = getattr(self.impl, "length", None)
+        if limit is not None and len(value) > limit:
+            raise BadInputError(f"{value[:20]!r}... is longer than {limit} characters.")
+        return UNWRITABLE.sub("", value)
+
+
+class CleanJson(TypeDecorator[Any]):
+    """A JSON document whose texts are clean."""
+
+    impl = JSON().with_variant(JSONB(), "postgresql")
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Clean."""
+        return clean(value)
+
+
+Document = CleanJson
+
+
+def clean(value: Any) -> Any:
+    """A document with every text in it clean."""
+    if isinstance(value, str):
+        return UNWRITABLE.sub("", value)
+    if isinstance(value, dict):
+        return {clean(k): clean(v) for k, v in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in cast("list[Any]", value)]
+    return value
+
+
 # SQLite numbers rows by itself only where the key is INTEGER to the letter.
 BigId = BigInteger().with_variant(Integer, "sqlite")
-Document = JSON().with_variant(JSONB, "postgresql")
 
 
 R = TypeVar("R", bound=Base)

@@ -5,10 +5,10 @@ Times are whole milliseconds, UTC, in columns that end in `_ms`.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.ledger.base import Base, BigId, Document
+from api.ledger.base import Base, BigId, CleanJson, CleanName, CleanText
 
 __all__ = [
     "ApiKeyRow",
@@ -38,8 +38,8 @@ __all__ = [
     "WorkOrderRow",
 ]
 
-Name = String(200)
-Word = String(40)
+Name = CleanName(200)
+Word = CleanName(40)
 
 
 class FactRow(Base):
@@ -47,7 +47,7 @@ class FactRow(Base):
 
     __tablename__ = "facts"
     name: Mapped[str] = mapped_column(Word, primary_key=True)
-    value: Mapped[str] = mapped_column(Text)
+    value: Mapped[str] = mapped_column(CleanText)
 
 
 class AssetRow(Base):
@@ -67,7 +67,7 @@ class AssetRow(Base):
     lon: Mapped[float | None]
     nominal_illuminance_lx: Mapped[float | None]
     switching: Mapped[str | None] = mapped_column(Word)
-    dimming: Mapped[str] = mapped_column(Text)
+    dimming: Mapped[str] = mapped_column(CleanText)
     supply: Mapped[str | None] = mapped_column(Word)
     rated_power_w: Mapped[float | None]
     max_illuminance_lx: Mapped[float | None]
@@ -125,7 +125,7 @@ class IncidentRow(Base):
     area: Mapped[str] = mapped_column(Name)
     site: Mapped[str] = mapped_column(Name)
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
-    note: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(CleanText)
 
 
 class EvidenceRow(Base):
@@ -152,8 +152,8 @@ class EvidenceRow(Base):
     simulated: Mapped[bool]
     # Later data showed that it never was so; kept, because somebody may have been sent out for it.
     withdrawn: Mapped[bool]
-    note: Mapped[str] = mapped_column(Text)
-    evidence: Mapped[dict[str, Any]] = mapped_column(Document)
+    note: Mapped[str] = mapped_column(CleanText)
+    evidence: Mapped[dict[str, Any]] = mapped_column(CleanJson)
 
 
 class TimelineRow(Base):
@@ -164,7 +164,7 @@ class TimelineRow(Base):
     incident_id: Mapped[int] = mapped_column(ForeignKey("incidents.id"), index=True)
     at_ms: Mapped[int] = mapped_column(BigInteger)
     what: Mapped[str] = mapped_column(Word)
-    note: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(CleanText)
 
 
 class WorkOrderRow(Base):
@@ -187,8 +187,8 @@ class WorkOrderRow(Base):
     kind: Mapped[str] = mapped_column(Word)
     cause_kind: Mapped[str] = mapped_column(Word)
     cause_id: Mapped[str] = mapped_column(Name, index=True)
-    title: Mapped[str] = mapped_column(Text)
-    note: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(CleanText)
+    note: Mapped[str] = mapped_column(CleanText)
     members: Mapped[int]
     from_findings: Mapped[bool]
     simulated: Mapped[bool]
@@ -202,7 +202,7 @@ class WorkOrderRow(Base):
     priority: Mapped[str] = mapped_column(Word)
     rank: Mapped[int]
     rule_id: Mapped[str] = mapped_column(Name)
-    why: Mapped[str] = mapped_column(Text)
+    why: Mapped[str] = mapped_column(CleanText)
     exposure: Mapped[float | None]
     detected_ms: Mapped[int] = mapped_column(BigInteger)
     created_ms: Mapped[int] = mapped_column(BigInteger)
@@ -248,8 +248,8 @@ class StepRow(Base):
     action: Mapped[str] = mapped_column(Word)
     actor: Mapped[str] = mapped_column(Name)
     at_ms: Mapped[int] = mapped_column(BigInteger)
-    note: Mapped[str] = mapped_column(Text)
-    details: Mapped[dict[str, Any]] = mapped_column(Document)
+    note: Mapped[str] = mapped_column(CleanText)
+    details: Mapped[dict[str, Any]] = mapped_column(CleanJson)
     idempotency_key: Mapped[str | None] = mapped_column(Name, unique=True)
 
 
@@ -289,7 +289,7 @@ class PlannedWorkRow(Base):
     cause_id: Mapped[str] = mapped_column(Name)
     from_ms: Mapped[int] = mapped_column(BigInteger)
     until_ms: Mapped[int] = mapped_column(BigInteger, index=True)
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(CleanText)
     owner: Mapped[str] = mapped_column(Name)
     checked_ms: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -303,7 +303,7 @@ class MaintenanceRow(Base):
     device_id: Mapped[str] = mapped_column(Name, index=True)
     time_ms: Mapped[int] = mapped_column(BigInteger)
     action: Mapped[str] = mapped_column(Word)
-    note: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(CleanText)
     actor: Mapped[str] = mapped_column(Name)
 
 
@@ -315,18 +315,18 @@ class ServiceRequestRow(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     service_code: Mapped[str] = mapped_column(Word)
     status: Mapped[str] = mapped_column(Word)
-    status_notes: Mapped[str] = mapped_column(Text)
-    description: Mapped[str] = mapped_column(Text)
+    status_notes: Mapped[str] = mapped_column(CleanText)
+    description: Mapped[str] = mapped_column(CleanText)
     lat: Mapped[float | None]
     lon: Mapped[float | None]
-    address: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(CleanText)
     requested_ms: Mapped[int] = mapped_column(BigInteger)
     updated_ms: Mapped[int] = mapped_column(BigInteger)
     reference: Mapped[str | None] = mapped_column(Name, unique=True)
     luminaire_id: Mapped[str | None] = mapped_column(Name)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("work_orders.id"), index=True)
     duplicate_of: Mapped[int | None] = mapped_column(ForeignKey("service_requests.id"))
-    answer: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(CleanText)
     match_distance_m: Mapped[float | None]
 
 
@@ -344,7 +344,7 @@ class LinkRow(Base):
     not_before_ms: Mapped[int] = mapped_column(BigInteger)
     claimed_by: Mapped[str] = mapped_column(Name)
     claimed_until_ms: Mapped[int | None] = mapped_column(BigInteger)
-    error: Mapped[str] = mapped_column(Text)
+    error: Mapped[str] = mapped_column(CleanText)
 
 
 class RecipientRow(Base):
@@ -354,10 +354,10 @@ class RecipientRow(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(Name, unique=True)
     channel: Mapped[str] = mapped_column(Word)
-    address: Mapped[str] = mapped_column(Text)
-    secret: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(CleanText)
+    secret: Mapped[str] = mapped_column(CleanText)
     active: Mapped[bool]
-    rules: Mapped[dict[str, Any]] = mapped_column(Document)
+    rules: Mapped[dict[str, Any]] = mapped_column(CleanJson)
 
 
 class MatterRow(Base):
@@ -372,8 +372,8 @@ class MatterRow(Base):
     crew: Mapped[str] = mapped_column(Word)
     rank: Mapped[int]
     at_ms: Mapped[int] = mapped_column(BigInteger)
-    title: Mapped[str] = mapped_column(Text)
-    content: Mapped[dict[str, Any]] = mapped_column(Document)
+    title: Mapped[str] = mapped_column(CleanText)
+    content: Mapped[dict[str, Any]] = mapped_column(CleanJson)
     planned: Mapped[bool] = mapped_column(index=True)
     acknowledged_ms: Mapped[int | None] = mapped_column(BigInteger)
     acknowledged_by: Mapped[str] = mapped_column(Name)
@@ -401,7 +401,7 @@ class DeliveryRow(Base):
     # Deliveries with the same bundle are one message; set when it is first claimed, then kept, so
     # that a second try after a crash is the same message with the same id.
     bundle: Mapped[str] = mapped_column(Word, index=True)
-    error: Mapped[str] = mapped_column(Text)
+    error: Mapped[str] = mapped_column(CleanText)
 
 
 class StreamRow(Base):
@@ -413,7 +413,7 @@ class StreamRow(Base):
     kind: Mapped[str] = mapped_column(Word)
     subject: Mapped[str] = mapped_column(Name)
     area: Mapped[str] = mapped_column(Name)
-    content: Mapped[dict[str, Any]] = mapped_column(Document)
+    content: Mapped[dict[str, Any]] = mapped_column(CleanJson)
 
 
 class UserRow(Base):
@@ -422,9 +422,9 @@ class UserRow(Base):
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(Name, unique=True)
-    roles: Mapped[list[str]] = mapped_column(Document)
-    areas: Mapped[list[str]] = mapped_column(Document)
-    password_hash: Mapped[str | None] = mapped_column(Text)
+    roles: Mapped[list[str]] = mapped_column(CleanJson)
+    areas: Mapped[list[str]] = mapped_column(CleanJson)
+    password_hash: Mapped[str | None] = mapped_column(CleanText)
     oidc_subject: Mapped[str | None] = mapped_column(Name, unique=True)
     language: Mapped[str] = mapped_column(Word)
     active: Mapped[bool]
@@ -444,8 +444,8 @@ class ApiKeyRow(Base):
     public_id: Mapped[str] = mapped_column(Word, primary_key=True)
     digest: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(Name)
-    roles: Mapped[list[str]] = mapped_column(Document)
-    areas: Mapped[list[str]] = mapped_column(Document)
+    roles: Mapped[list[str]] = mapped_column(CleanJson)
+    areas: Mapped[list[str]] = mapped_column(CleanJson)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int | None] = mapped_column(BigInteger)
@@ -474,7 +474,7 @@ class AuditRow(Base):
     actor: Mapped[str] = mapped_column(Name)
     action: Mapped[str] = mapped_column(Name)
     subject: Mapped[str] = mapped_column(Name)
-    details: Mapped[dict[str, Any]] = mapped_column(Document)
+    details: Mapped[dict[str, Any]] = mapped_column(CleanJson)
     # Each row holds the hash of the one before: a removed row shows.
     previous: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64))
@@ -488,5 +488,5 @@ class IdempotencyRow(Base):
     key: Mapped[str] = mapped_column(Name, primary_key=True)
     request_digest: Mapped[str] = mapped_column(String(64))
     status: Mapped[int]
-    body: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(CleanText)
     at_ms: Mapped[int] = mapped_column(BigInteger, index=True)

@@ -97,7 +97,8 @@ class Orders:
         counted: Any = select(WorkOrderRow.state, func.count())
         query = narrowed(counted.group_by(WorkOrderRow.state), wanted or OrderFilter())
         with self._db.read() as session:
-            return {WorkOrderState(row[0]): int(row[1]) for row in session.execute(query)}
+            rows: list[tuple[str, int]] = [tuple(row) for row in session.execute(query)]
+            return {WorkOrderState(state): n for state, n in rows}
 
     def work_order(self, order_id: int, *, areas: Collection[str] | None = None) -> WorkOrderDetail:
         """One work order with members, history, pauses, photos and evidence.

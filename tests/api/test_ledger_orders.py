@@ -227,3 +227,23 @@ def test_an_order_that_is_not_there_is_not_found(ledger: Ledger, number: int) ->
         ledger.transition(number, Action.START, version=1, actor="x", now_ms=NOW_MS)
     with pytest.raises(NotFoundError):
         ledger.work_order(number)
+
+
+def test_text_no_database_can_hold_is_cleaned_and_endless_names_are_refused(ledger: Ledger) -> None:
+    order = ledger.transition(
+        1,
+        Action.ASSIGN,
+        version=1,
+        actor="k\x00im",
+        assignee="l\ud800i",
+        note="a\x00b",
+        now_ms=NOW_MS,
+    )
+    step = ledger.work_order(1).history[-1]
+    assert (order.assignee, step.actor, step.note) == ("l\ud800i", "kim", "ab")
+    assert ledger.work_order(1).order.assignee == "li"
+    assert step.details["assignee"] == "li"
+    with pytest.raises(BadInputError, match="longer than 200"):
+        ledger.transition(
+            1, Action.ASSIGN, version=2, actor="kim", assignee="x" * 201, now_ms=NOW_MS
+        )
