@@ -214,8 +214,9 @@ for second in range(7200):
     for half in range(2):
         k = np.arange(sent, sent + 1000)
         journal.commit(batch_of(Quantity.ILLUMINANCE, Columns(
-            (k % 33_000).astype(np.int32), now + k * 0 + second * 1000 + half, (k % 211) / 10,
-            now + k * 0 + second * 1000 + 5, np.zeros(1000, np.uint8), ids)))
+            (k - sent).astype(np.int32), now + k * 0 + second * 1000 + half, (k % 211) / 10,
+            now + k * 0 + second * 1000 + 5, np.zeros(1000, np.uint8),
+            [ids[n % 33_000] for n in k.tolist()])))
         sent += 1000
     if second % 600 == 0:
         try:
