@@ -134,6 +134,16 @@ def test_each_milesight_model_reads_its_own_channels() -> None:
         said("milesight", 85, "0300 01 0400 00")
 
 
+def test_a_milesight_model_nobody_has_taught_us_is_not_guessed_at() -> None:
+    for model in ("VS370", "CT101", "Milesight UC300 v2"):
+        with pytest.raises(UnknownCodecError, match=r"model .* is unknown .bytes 05cc02000100"):
+            said("milesight", 85, "05cc 0200 0100", model)
+    assert values("milesight", 85, "05cc 0200 0100", "Milesight people counter") == {
+        "people_in": 2,
+        "people_out": 1,
+    }
+
+
 def test_lines_and_regions_of_a_people_counter_keep_apart() -> None:
     found = said(
         "milesight",

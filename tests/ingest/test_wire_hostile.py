@@ -315,7 +315,7 @@ CONTENT = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(
     topic=TOPICS, payload=st.binary(max_size=200) | CONTENT.map(lambda c: json.dumps(c).encode())
 )

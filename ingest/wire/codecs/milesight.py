@@ -10,6 +10,7 @@ The vendor's published payload definitions, one README per model
 (github.com/Milesight-IoT/SensorDecoders).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -216,6 +217,7 @@ _BY_MODEL: Final[dict[str, _Table]] = {
     "at101": _AT101,
 }
 MODELS: Final = tuple(_BY_MODEL)
+_MODEL_NAME: Final = re.compile(r"(?:am|at|ct|ds|em|ft|gs|ts|tn|uc|vs|ws|wt)\d{3}")
 # Without a model: light and people counters, whose channels never contradict each other.
 _ANY: Final[_Table] = {**_VS121, **_VS13X, **_VS35X, **_EM500_LGT}
 
@@ -266,7 +268,7 @@ def decode(payload: bytes, port: int, *, model: str | None) -> list[Value | Repo
     """
     del port
     name = _plain(model)
-    table = _table(name)
+    table = _table(name, payload)
     reader = Reader(FAMILY, payload, "little")
     found: _Found = []
     reported_ms: int | None = None
@@ -292,11 +294,13 @@ def _plain(model: str | None) -> str:
     return "".join(sign for sign in (model or "").casefold() if sign.isalnum())
 
 
-def _table(name: str) -> _Table:
+def _table(name: str, payload: bytes) -> _Table:
     """What channels mean for a model; a device profile may wrap the name in other words."""
     for beginning, table in _BY_MODEL.items():
         if beginning in name:
             return table
+    if named := _MODEL_NAME.search(name):
+        raise unknown(FAMILY, f"model {named[0]}", payload)
     return _ANY
 
 
@@ -344,7 +348,7 @@ def _other(reader: Reader, key: _Key, name: str) -> _Found:
 
 def _history(reader: Reader, name: str) -> _Found:
     """One remembered report: its time, then what it was, by model."""
-    table = _table(name)
+    table = _table(name, reader.payload)
     time_ms = reader.unsigned(4, "time") * 1000
     if table is _EM500_LGT:
         return _values(reader, _EM500_LGT[0x03, 0x94], _HISTORY, time_ms)
