@@ -1,6 +1,7 @@
 """What `deploy/` says fits the program and the tools that read it."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import absent
+from prometheus_client import generate_latest
 
+from api.metrics import Metrics
 from api.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -87,3 +91,28 @@ def test_the_unit_file_has_no_key_that_systemd_does_not_know() -> None:
     # The program is not installed where the unit expects it: that one line is right to be there.
     said = [line for line in done.stderr.splitlines() if "is not executable" not in line]
     assert said == []
+
+
+def test_the_alert_rules_do_what_their_own_tests_say() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        absent("promtool")
+    for verb, name in (("check", "ljusvakt.rules.yaml"), ("test", "ljusvakt.rules.test.yaml")):
+        done = subprocess.run(
+            [str(promtool), verb, "rules", name],
+            cwd=DEPLOY / "prometheus",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_metric_in_the_alert_rules_is_one_of_ours() -> None:
+    parts = ("received", "stored", "in_journal", "duplicate", "quarantined", "refused")
+    metrics = Metrics(lambda: dict.fromkeys(parts, 1), dict)
+    text = generate_latest(metrics.registry).decode()
+    rules = (DEPLOY / "prometheus/ljusvakt.rules.yaml").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bljusvakt_\w+", rules))
+    assert named
+    assert {name for name in named if f"\n{name} " not in f"\n{text}"} == set()
