@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -210,13 +210,13 @@ class Database:
     @contextmanager
     def write(self) -> Generator[Session]:
         """A transaction that may write; committed at the end, rolled back on any error."""
-        with Session(self.writer, expire_on_commit=False) as session, session.begin():
+        with unwrapped(), Session(self.writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Generator[Session]:
         """A transaction that sees one moment and writes nothing."""
-        with Session(self.reader, expire_on_commit=False) as session:
+        with unwrapped(), Session(self.reader, expire_on_commit=False) as session:
             yield session
 
     def lock(self, session: Session, number: int) -> None:
@@ -231,6 +231,17 @@ class Database:
         """Let go of every connection."""
         self.writer.dispose()
         self.reader.dispose()
+
+
+@contextmanager
+def unwrapped() -> Generator[None]:
+    """Let our own refusals through as they are: SQLAlchemy wraps what a column's type raises."""
+    try:
+        yield
+    except StatementError as error:
+        if isinstance(error.orig, BadInputError):
+            raise error.orig from error
+        raise
 
 
 def sqlite_engine(url: str, *, begin: str, pool_size: int = 8) -> Engine:
