@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
+import httpx2
 from fastapi import Depends, Request
 
 from api.clock import Clock
@@ -78,6 +79,8 @@ class Services:
     send: Callable[[str, bytes], Awaitable[None]] | None = None
     demo_token: str = ""
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    # Stands in for the network in tests of the organisation's sign-in.
+    oidc_transport: httpx2.BaseTransport | None = None
     # Requests a minute for one principal on one route; sign-ins are limited far lower.
     requests_per_minute: int = 1200
     streams_per_principal: int = 8

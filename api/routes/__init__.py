@@ -24,7 +24,7 @@ _API = (
     "interventions",
     "exports",
 )
-_PAGES = ("sign_in", "pages", "places", "planning", "documents")
+_PAGES = ("sign_in", "oidc", "pages", "places", "planning", "documents")
 
 
 def _router(name: str) -> APIRouter:

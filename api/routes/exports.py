@@ -35,7 +35,7 @@ Planner = Annotated[Principal, Depends(Needs(Role.PLANNER, Role.OPERATOR, Role.A
 Columns = Mapping[str, Sequence[Any]]
 MOST_READINGS = 2_000_000
 PAGE = 1000
-FILES = {
+FILES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
             "text/csv": {},
@@ -170,7 +170,7 @@ def work_orders(
 def findings(form: Table, services: ServiceDep, principal: Staff) -> Response:
     """Findings in the interchange format."""
     found = services.ledger.findings(areas=principal.area_filter, limit=1_000_000)
-    columns = {
+    columns: Columns = {
         "kind": [f.kind.value for f in found],
         "device_id": [f.device_id for f in found],
         "incident": [f.incident for f in found],
@@ -205,7 +205,7 @@ def readings(
         raise BadInputError(
             f"{len(found)} readings are too many for one file.", remedy="Ask for fewer days."
         )
-    columns = {
+    columns: Columns = {
         "device_id": [found.device_ids[d] for d in found.device.tolist()],
         "time": found.time_ms.tolist(),
         "received_time": found.received_ms.tolist(),

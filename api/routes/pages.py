@@ -313,7 +313,7 @@ def order_page(
         principal=principal,
         status=status,
         here="",
-        back="/crew" if principal.roles == {Role.CREW} else "/orders",
+        back="/crew" if principal.roles == frozenset({Role.CREW}) else "/orders",
         order=view,
         conflict=conflict,
         message="",

@@ -79,9 +79,13 @@ def readings(
         devices = sorted(mine.intersection(device_id or mine))
     found = services.store.columns(quantity, start_ms=start_ms, stop_ms=stop_ms, devices=devices)
     ids = found.device_ids
+
+    def place(n: int) -> tuple[str, int]:
+        return ids[int(found.device[n])], int(found.time_ms[n])
+
     page = page_of(
         range(len(found)),
-        key=lambda n: (ids[found.device[n]], int(found.time_ms[n])),
+        key=place,
         limit=limit,
         cursor=cursor,
         secret=services.secret,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def page(
                 "navigation": navigation(principal, words),
                 "here": here,
                 "static": static,
-                "switch": lambda name, value: _switch(request, name, value),
+                "switch": partial(_switch, request),
                 "version": version("ljusvakt"),
                 **facts,
             }
@@ -161,7 +161,7 @@ def _theme(request: Request) -> str:
 def _remember(request: Request, answer: Response, services: Services) -> None:
     """Keep a language or an appearance that was just chosen."""
     for name, allowed in (("lang", tuple(LANGUAGES)), ("theme", THEMES)):
-        chosen = request.query_params.get(name)
+        chosen = request.query_params.get(name, "")
         if chosen in allowed:
             answer.set_cookie(
                 name, chosen, max_age=YEAR_S, samesite="lax", secure=uses_https(services)

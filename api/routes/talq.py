@@ -48,15 +48,15 @@ def messages_of(decoded: Decoded) -> list[tuple[str, bytes]]:
     for device_id, own in events.items():
         own.sort(key=lambda e: e.time_ms)
         for start in range(0, len(own), ROWS):
-            part = own[start : start + ROWS]
-            t0 = part[0].time_ms
-            body = {
+            told = own[start : start + ROWS]
+            t0 = told[0].time_ms
+            report = {
                 "t0": t0,
-                "dt": [e.time_ms - t0 for e in part],
-                "e": [{"event": e.event, "active": e.active, "info": e.info} for e in part],
+                "dt": [e.time_ms - t0 for e in told],
+                "e": [{"event": e.event, "active": e.active, "info": e.info} for e in told],
             }
             topic = f"ljusvakt/v1/{GROUP}/{device_id}/events"
-            found.append((topic, msgspec.json.encode(body)))
+            found.append((topic, msgspec.json.encode(report)))
     return found
 
 
