@@ -87,7 +87,7 @@ static ssize_t do_pwrite(int fd, const void *data, size_t size, off_t at) {
     const char *path = known(fd);
     if (!path) return syscall(SYS_pwrite64, fd, data, size, at);
     pthread_mutex_lock(&lock);
-    int fails = failing();
+    int fails = strstr(path, "/acks") ? 0 : failing(); /* these stand for the network */
     ssize_t done = -1;
     if (!fails || fail_after) {
         done = syscall(SYS_pwrite64, fd, data, size, at);
