@@ -118,7 +118,9 @@ def sections(dead: Bools, least: int = 4) -> list[tuple[int, int]]:
     ]
 
 
-def together(onset_ms: Times, least: int, within_ms: int = COMMON_ONSET_MS) -> npt.NDArray[np.bool_]:
+def together(
+    onset_ms: Times, least: int, within_ms: int = COMMON_ONSET_MS
+) -> npt.NDArray[np.bool_]:
     """Members whose onset lies near the most common one; none where fewer than `least` agree."""
     order = np.sort(onset_ms)
     last = np.searchsorted(order, order + within_ms, side="right")
@@ -138,8 +140,8 @@ def dead_sections(
 ) -> list[Section]:
     """Sections, feeders and cabinets without supply.
 
-    A run of dead luminaires along a cable with a common onset is a section. When most of a feeder went
-    together the feeder is the cause, and when all feeders of a cabinet did, the cabinet.
+    A run of dead luminaires along a cable with a common onset is a section. When most of a feeder
+    went together the feeder is the cause, and when all feeders of a cabinet did, the cabinet.
 
     Parameters
     ----------
@@ -154,7 +156,9 @@ def dead_sections(
     rules : Rules
     """
     dead = dead & usable
-    feeder_dead = np.bincount(street.feeder[dead & (street.feeder >= 0)], minlength=len(whole.feeder))
+    feeder_dead = np.bincount(
+        street.feeder[dead & (street.feeder >= 0)], minlength=len(whole.feeder)
+    )
     found: list[Section] = []
     by_feeder: dict[int, Section] = {}
     for feeder in np.flatnonzero(feeder_dead >= 3):

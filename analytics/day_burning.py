@@ -15,8 +15,8 @@ __all__ = ["judge_day_burning", "own_light_by_day"]
 def own_light_by_day(memory: Memory) -> tuple[Floats, Floats]:
     """Light by day in units of the own lamp over three windows, and what it weighs.
 
-    A burning lamp gives its own-light share (0.7-0.95), a dark one 0; the standard error is one over
-    the root of the weight.
+    A burning lamp gives its own-light share (0.7-0.95), a dark one 0; the standard error is one
+    over the root of the weight.
 
     Returns
     -------
@@ -38,8 +38,8 @@ def judge_day_burning(
 ) -> tuple[Bools, Bools, Bools, Floats]:
     """Lamps that burn by day.
 
-    With watts, power by day decides alone: clouds and sun do not matter. With light alone the surplus
-    must be what this lamp can give; more than that is direct sun, whatever it looks like.
+    With watts, power by day decides alone: clouds and sun do not matter. With light alone the
+    surplus must be what this lamp can give; more than that is direct sun, whatever it looks like.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """The second sensor we do not have: how a lux sensor answers daylight, against peers under the same sky.
 
-A lamp fault changes the night only. A fault of the sensor, dirt or snow on its dome changes night and
-day by the same factor. A lamp that burns by day adds the same lux whatever the sun does.
+A lamp fault changes the night only. A fault of the sensor, dirt or snow on its dome changes night
+and day by the same factor. A lamp that burns by day adds the same lux whatever the sun does.
 """
 
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ def daylight(
     residual = seen - share[:, None]
     spread, n_spread = group_medians(np.abs(residual), members)
     spread[n_spread < LEAST_PEERS] = np.nan
-    weight = 1 / ((1.48 * spread) ** 2 + PEER_SPREAD_FLOOR**2)
+    weight = (1 / ((1.48 * spread) ** 2 + PEER_SPREAD_FLOOR**2)).astype(np.float32)
     weight_row = weight[peers]
     am, n_am = clipped_mean(seen, weight_row, sun & morning)
     pm, n_pm = clipped_mean(seen, weight_row, sun & ~morning)
@@ -179,8 +179,8 @@ def clipped_mean(seen: Floats, weight: Floats, use: Bools) -> tuple[Floats, Ints
 def gain_in_full_sun(seen: Floats, sky: Floats, share: Floats, own_lx: Floats) -> Floats:
     """Today's change of the sky's share (leaves, dirt), where the sky drowns the own lamp.
 
-    Taken at six times the own lamp and more, so that a lamp that burns can hardly hide in it; 0 where
-    fewer than four such slots were seen.
+    Taken at six times the own lamp and more, so that a lamp that burns can hardly hide in it; 0
+    where fewer than four such slots were seen.
     """
     bright = share[:, None] + sky > np.log(6 * np.maximum(own_lx, 1))[:, None]
     part = np.where(bright, seen - share[:, None], np.float32(np.nan))

@@ -29,7 +29,9 @@ def explained_by_neighbour(change: Floats, street: Street) -> Bools:
         return (worst < -0.3) & (worst < 1.6 * change) & (change > -0.55)
 
 
-def slow_loss(memory: Memory, verdict: Verdict, street: Street, rules: Rules) -> tuple[Bools, Floats]:
+def slow_loss(
+    memory: Memory, verdict: Verdict, street: Street, rules: Rules
+) -> tuple[Bools, Floats]:
     """Loss over fourteen nights beyond weather, sensor and neighbours.
 
     Returns
@@ -42,9 +44,16 @@ def slow_loss(memory: Memory, verdict: Verdict, street: Street, rules: Rules) ->
     response = np.nan_to_num(last_median(memory.responses, 14, 6))
     loss = level - DAYLIGHT_SHARE * response - np.nan_to_num(first_nights(memory.ref_level))
     with np.errstate(invalid="ignore"):
-        still = (verdict.change < -0.6 * rules.slow_loss) & (np.abs(verdict.change) > 0.5 * np.abs(loss))
+        still = (verdict.change < -0.6 * rules.slow_loss) & (
+            np.abs(verdict.change) > 0.5 * np.abs(loss)
+        )
         scatter = np.nan_to_num(spread(memory.ref_level))
-        lost = still & (loss < -np.maximum(rules.slow_loss, 3 * scatter)) & memory.frozen & (np.abs(response) < 0.6 * np.abs(loss))
+        lost = (
+            still
+            & (loss < -np.maximum(rules.slow_loss, 3 * scatter))
+            & memory.frozen
+            & (np.abs(response) < 0.6 * np.abs(loss))
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         late = last_median(memory.late_levels, 14, 6) / level
         lost &= np.isnan(late) | (late > 0.6)
@@ -54,23 +63,27 @@ def slow_loss(memory: Memory, verdict: Verdict, street: Street, rules: Rules) ->
 def additive(memory: Memory, night: Night) -> Bools:
     """Whether full and reduced light lost the same lux: a neighbour's shop window, not the lamp.
 
-    What multiplies (lamp, dirt, sensor) takes less lux from reduced light; what adds takes the same.
+    What multiplies (lamp, dirt, sensor) takes less lux from reduced light; what adds takes the
+    same.
     """
     full = night.lux_full - memory.own_lx
     dim = night.lux_dim - memory.own_dim_lx
     with np.errstate(invalid="ignore", divide="ignore"):
         level = memory.own_dim_lx / memory.own_lx
         ratio = dim / full
-        return (level < 0.7) & (ratio > 0.5 * (1 + level)) & (ratio < 1.6) & (full < 0)
+        same_lux: Bools = (ratio > 0.5 * (1 + level)) & (ratio < 1.6)
+        return same_lux & (level < 0.7) & (full < 0)
 
 
 def all_night(memory: Memory, change: Floats) -> Bools:
     """Whether the small hours changed like the whole night; true where they were not seen.
 
-    A shop window or festive light that started or stopped changes the evening alone. Lamp and sensor
-    multiply, so that they change every hour by the same factor.
+    A shop window or festive light that started or stopped changes the evening alone. Lamp and
+    sensor multiply, so that they change every hour by the same factor.
     """
     late = last_median(memory.late_levels, 3, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = late / change
-        return np.isnan(late) | ((ratio > 0.6) & (ratio < 1.7)) | (np.abs(late - change) < 0.05)
+        alike: Bools = (ratio > 0.6) & (ratio < 1.7)
+        near: Bools = np.abs(late - change) < 0.05
+    return alike | near | np.isnan(late)

@@ -1,7 +1,8 @@
 """What devices report about themselves: status bits and fault reports as evidence.
 
-A report alone may be spurious, so two in a row, or one that still stands after an hour, are needed. For a
-luminaire whose light is measured, reports shorten the wait and never outvote the light.
+A report alone may be spurious, so two in a row, or one that still stands after an hour, are
+needed. For a luminaire whose light is measured, reports shorten the wait and never outvote the
+light.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ import numpy as np
 from analytics.findings import FindingKind
 from analytics.grid import Bools, Ints, Times
 
-__all__ = ["EVENT_KIND", "Reports", "STANDS_AFTER_MS"]
+__all__ = ["EVENT_KIND", "STANDS_AFTER_MS", "Reports"]
 
 STANDS_AFTER_MS = 3_600_000
 

@@ -83,7 +83,8 @@ class Expectation:
     motion : bool (144,)
         Anything between `level` and full is right.
     late : bool (144,)
-        Light is expected in the small hours (00:30-06:30 local), when shops and festive lights are off.
+        Light is expected in the small hours (00:30-06:30 local), when shops and festive lights are
+        off.
     judged : bool (144,)
         Part of `lit` that the noon round judges darkness by: the night, in tunnels too.
     """
@@ -126,7 +127,8 @@ def expectation(
         Lit round the clock, as tunnels are.
     """
     dark_sky = elevation < CIVIL_DARK_DEG
-    # A tunnel's portal sees the sky by day, so its lamps are measured at night too, where there is one.
+    # A tunnel's portal sees the sky by day, so its lamps are measured at night too, where there is
+    # one.
     night = np.ones(SLOTS, dtype=bool) if always else dark_sky
     measured = dark_sky if dark_sky.sum() >= LEAST_NIGHT_SLOTS else night
     level = np.ones(SLOTS, dtype=np.float32)

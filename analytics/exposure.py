@@ -9,7 +9,10 @@ __all__ = ["dark_passages", "nearest_profile"]
 
 
 def dark_passages(
-    passages: npt.NDArray[np.float64], dark_hours: npt.NDArray[np.float64], place: Ints, short: Floats
+    passages: npt.NDArray[np.float64],
+    dark_hours: npt.NDArray[np.float64],
+    place: Ints,
+    short: Floats,
 ) -> Floats:
     """Expected passages per night in the light of luminaires that give too little.
 
@@ -22,14 +25,17 @@ def dark_passages(
     place : int32 (n,)
         Place of each luminaire; -1 where not known.
     short : float32 (n,)
-        Share of its light that each luminaire lacks, 0..1; NaN counts as 0, silence is not darkness.
+        Share of its light that each luminaire lacks, 0..1; NaN counts as 0, silence is not
+        darkness.
 
     Returns
     -------
     float32 (n,)
         Passages per night; NaN where the place has no profile.
     """
-    by_place = np.where(np.isnan(passages).all(axis=1), np.nan, np.nansum(passages * dark_hours, axis=1))
+    by_place = np.where(
+        np.isnan(passages).all(axis=1), np.nan, np.nansum(passages * dark_hours, axis=1)
+    )
     known = place >= 0
     out = np.where(known, by_place[np.maximum(place, 0)] if len(by_place) else np.nan, np.nan)
     return (out * np.clip(np.nan_to_num(short), 0, 1)).astype(np.float32)

@@ -17,9 +17,10 @@ __all__ = [
     "Floats",
     "Ints",
     "Times",
+    "any_slot",
     "clock_shift",
-    "lay_out",
     "last_noon",
+    "lay_out",
     "night_of",
     "row_quantiles",
     "window_start",
@@ -89,10 +90,9 @@ def lay_out(
         row, slot, value, time_ms = row[keep], slot[keep], value[keep], time_ms[keep]
     key = row.astype(np.int64) * SLOTS + slot
     same = row[1:] == row[:-1]
-    if np.any(same & (time_ms[1:] < time_ms[:-1])):
-        order = np.lexsort((time_ms, row))
-        key, value = key[order], value[order]
-    elif np.any(row[1:] < row[:-1]) and not devices_in_blocks(row, n):
+    if np.any(same & (time_ms[1:] < time_ms[:-1])) or (
+        np.any(row[1:] < row[:-1]) and not devices_in_blocks(row, n)
+    ):
         order = np.lexsort((time_ms, row))
         key, value = key[order], value[order]
     out = np.full(n * SLOTS, np.nan, dtype=np.float32)
@@ -166,6 +166,12 @@ def clock_shift(
     return shift
 
 
+def any_slot(mask: Bools) -> Bools:
+    """Whether anything is true in each row."""
+    found: Bools = np.count_nonzero(mask, axis=1) > 0
+    return found
+
+
 def row_quantiles(a: Floats, *quantiles: float) -> tuple[Floats, ...]:
     """Quantiles along the last axis by one sort; a row of NaN gives NaN.
 
@@ -192,6 +198,7 @@ def row_quantiles(a: Floats, *quantiles: float) -> tuple[Floats, ...]:
         share = (at - low).astype(np.float32)
         below = np.take_along_axis(ordered, low, -1)
         above = np.take_along_axis(ordered, high, -1)
-        # below + share*(above-below) would make NaN of inf-inf; the weighted form keeps a constant exact.
+        # below + share*(above-below) would make NaN of inf-inf; the weighted form keeps a constant
+        # exact.
         out.append((below * (1 - share) + above * share)[..., 0].astype(np.float32, copy=False))
     return tuple(out)

@@ -1,4 +1,4 @@
-"""One night judged after another: from features to findings, in the order that lets causes come first."""
+"""One night judged after another: from features to findings, causes before single luminaires."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from analytics.cause import (
     incident_key,
     share_of_feeder,
 )
-from analytics.daylight import group_medians
 from analytics.cycling import judge_cycling
 from analytics.day_burning import judge_day_burning
+from analytics.daylight import group_medians
 from analytics.depreciation import (
     additive,
     all_night,
@@ -25,8 +25,8 @@ from analytics.depreciation import (
     slow_loss,
 )
 from analytics.device_events import Reports
-from analytics.findings import CauseKind, FindingKind, SENSOR_CREW
-from analytics.grid import Bools, Floats, Ints, Times, window_start
+from analytics.findings import SENSOR_CREW, CauseKind, FindingKind
+from analytics.grid import Bools, Floats, Ints, Times, any_slot, window_start
 from analytics.hysteresis import count_night
 from analytics.levels import Levels, derive_levels, first_nights, spread
 from analytics.memory import KIND_AT, KINDS, Episode, Memory, remember
@@ -96,7 +96,8 @@ def judge_night(
     note_maintenance(memory, about, number)
     levels = derive_levels(night, memory, street)
     darkness = judge_darkness(night, levels, memory, rules)
-    # The lamp's own darkness is judged with its neighbours' light as it is; its slower changes without.
+    # The lamp's own darkness is judged with its neighbours' light as it is; its slower changes
+    # without.
     lost = KIND_AT[K.SUPPLY_LOSS], KIND_AT[K.LAMP_FAILURE]
     dark_now = darkness.dead | (memory.raised[:, lost].any(axis=1) & ~darkness.lit)
     alone = without_neighbours(levels.own, levels.raw, dark_now, memory, street)
@@ -122,13 +123,14 @@ def judge_night(
 
 def push(memory: Memory, night: Night, levels: Levels, alone: Floats) -> None:
     """Move the look-back windows on by one night."""
-    for history, newest in (
+    news: list[tuple[Floats, Floats]] = [
         (memory.levels, alone),
         (memory.late_levels, levels.late),
         (memory.responses, levels.response),
         (memory.surplus, night.surplus),
         (memory.information, np.nan_to_num(night.information)),
-    ):
+    ]
+    for history, newest in news:
         history[:, :-1] = history[:, 1:]
         history[:, -1] = newest
 
@@ -153,15 +155,15 @@ def note_maintenance(memory: Memory, about: Circumstances, number: int) -> None:
         rows = about.fresh.get(action)
         if rows is None or not rows.any():
             continue
-        forget = (
+        forget = [
             memory.ref_lux,
             memory.ref_dim,
             memory.ref_late,
             memory.ref_level,
             memory.ref_surplus,
-        )
+        ]
         if action in ("sensor_swap", "cleaned"):
-            forget += (memory.ref_am, memory.ref_pm)
+            forget += [memory.ref_am, memory.ref_pm]
             memory.share[rows] = np.nan
         for buffer in forget:
             buffer[rows] = np.nan
@@ -173,7 +175,7 @@ def note_maintenance(memory: Memory, about: Circumstances, number: int) -> None:
 
 @dataclass(slots=True)
 class Judge:
-    """One night's verdicts, kind by kind; a finding takes its luminaire, so later kinds leave it."""
+    """One night's verdicts, kind by kind; a finding takes its luminaire, later kinds leave it."""
 
     memory: Memory
     night: Night
@@ -213,7 +215,7 @@ class Judge:
 
     def is_open(self, *kinds: FindingKind) -> Bools:
         """Luminaires with an open finding of one of these kinds."""
-        return self.memory.raised[:, [KIND_AT[k] for k in kinds]].any(axis=1)
+        return any_slot(self.memory.raised[:, [KIND_AT[k] for k in kinds]])
 
     def settle(
         self,
@@ -252,7 +254,7 @@ class Judge:
     def raise_one(
         self, row: int, kind: FindingKind, section: Section | None, evidence: Mapping[str, Floats]
     ) -> None:
-        """Open a finding; its incident is the section's, or the one already out on the luminaire."""
+        """Open a finding; its incident is the section's, or the one already out on it."""
         start = int(self.memory.onset_ms[row, KIND_AT[kind]])
         if section is None:
             cause_kind = CauseKind.SENSOR if kind in SENSOR_CREW else CauseKind.LUMINAIRE
@@ -284,13 +286,15 @@ class Judge:
         return ""
 
     def incident_of(self, section: Section, kind: FindingKind) -> str:
-        """Incident of a section: the one already out on a member, so that no second order goes out."""
+        """Incident of a section: the one already out on a member; no second order goes out."""
         members = {int(r) for r in section.rows}
         out = [
             e
             for (row, _), e in self.memory.open.items()
             if row in members
-            and (e.cause_kind == section.cause_kind or e.start_ms >= section.start_ms - 48 * HOUR_MS)
+            and (
+                e.cause_kind == section.cause_kind or e.start_ms >= section.start_ms - 48 * HOUR_MS
+            )
         ]
         grouped = [e for e in out if e.cause_kind not in (CauseKind.LUMINAIRE, CauseKind.SENSOR)]
         if grouped or out:
@@ -332,8 +336,8 @@ class Judge:
         if self.deaf:
             silent[:] = False
         stands = self.about.reports.stands(K.SUPPLY_LOSS, self.end_ms)
-        # Most of a feeder dark for the last hours before dawn, and still talking: its clock may be wrong
-        # as well as its supply. The next night tells; a last gasp, or silence, tells at once.
+        # Most of a feeder dark for the last hours before dawn, and still talking: its clock may be
+        # wrong as well as its supply. The next night tells; a last gasp, or silence, tells at once.
         brief = self.darkness.brief & ~self.is_open(K.SUPPLY_LOSS)
         self.waits = brief & (share_of_feeder(brief, self.onset(), known_now, street) > 0.3)
         waits = self.waits & (self.night.last_gasp == 0)
@@ -356,12 +360,10 @@ class Judge:
         evidence = {"dark_readings": self.night.n_dark.astype(np.float32)}
         for row in np.flatnonzero(flag):
             self.fold_into_section(int(row), found)
-        self.settle(
-            K.SUPPLY_LOSS, flag, known, clear, onset, sections=found, evidence=evidence
-        )
+        self.settle(K.SUPPLY_LOSS, flag, known, clear, onset, sections=found, evidence=evidence)
 
     def never_heard_feeders(self) -> Bools:
-        """Mains-fed luminaires of feeders on which nobody ever spoke, after two nights of the others."""
+        """Mains-fed luminaires of feeders that never spoke, after two nights of the others."""
         memory, street = self.memory, self.street
         never = memory.last_seen_ms == 0
         out = np.zeros(street.n, dtype=bool)
@@ -372,10 +374,11 @@ class Judge:
         silent = np.bincount(street.feeder[never & on_feeder], minlength=size)
         members = np.bincount(street.feeder[on_feeder], minlength=size)
         dead = (silent == members) & (members >= self.rules.section)
-        return never & street.mains & on_feeder & dead[np.maximum(street.feeder, 0)]
+        dead_feeder: Bools = dead[np.maximum(street.feeder, 0)]
+        return never & street.mains & on_feeder & dead_feeder
 
     def left_over(self, was: Bools, dead: Bools) -> Bools:
-        """Members still dead though most of their section has come back: they have their own fault."""
+        """Members still dead though most of their section is back: they have their own fault."""
         back: dict[str, list[int]] = {}
         for row in np.flatnonzero(was):
             episode = self.memory.open.get((int(row), KIND_AT[K.SUPPLY_LOSS]))
@@ -426,7 +429,9 @@ class Judge:
     def gateways(self) -> None:
         """Gateways behind which nearly everybody fell silent."""
         memory = self.memory
-        silent = (memory.last_seen_ms > 0) & (self.end_ms - memory.last_seen_ms >= self.rules.gateway_silent_h * HOUR_MS - 600_000)
+        silent = (memory.last_seen_ms > 0) & (
+            self.end_ms - memory.last_seen_ms >= self.rules.gateway_silent_h * HOUR_MS - 600_000
+        )
         silent &= ~self.is_open(K.SUPPLY_LOSS)
         if self.deaf:
             silent[:] = False
@@ -525,9 +530,7 @@ class Judge:
             for r in rows
             if self.street.segment[r[0]] >= 0
         ]
-        self.settle(
-            K.LAMP_FAILURE, flag, known, clear, onset, sections=grouped, evidence=evidence
-        )
+        self.settle(K.LAMP_FAILURE, flag, known, clear, onset, sections=grouped, evidence=evidence)
 
     def day_burning(self) -> None:
         """Lamps that burn by day."""
@@ -592,7 +595,7 @@ class Judge:
         power = self.night.power_night / first_nights(memory.ref_power)
         verdict = whose_fault(memory, power)
         sigma = np.maximum(np.nan_to_num(spread(memory.ref_level), nan=0.03), 0.015)
-        coarse = 0.5 * self.street.resolution_lx / np.maximum(memory.own_lx, 1)
+        coarse = (0.5 * self.street.resolution_lx / np.maximum(memory.own_lx, 1)).astype(np.float32)
         low = below_own_scatter(verdict.change + coarse, sigma, rules.level_loss) & memory.frozen
         known = np.isfinite(memory.levels[:, -1]) & ~self.held
         alike = ~additive(memory, self.night) & all_night(memory, verdict.change)
@@ -627,7 +630,7 @@ class Judge:
         self.accept_swaps(swapped & alike & ~self.taken & known, verdict)
 
     def accept_swaps(self, swapped: Bools, verdict: Verdict) -> None:
-        """A step of night and day alike that leaves the sensor seeing is another sensor: a new normal."""
+        """A step of night and day alike that leaves the sensor seeing is another sensor."""
         memory = self.memory
         memory.swap_nights = np.where(swapped, memory.swap_nights + 1, 0).astype(np.int32)
         rows = np.flatnonzero(memory.swap_nights >= 3)
@@ -676,7 +679,9 @@ def learn(
     remember(memory.ref_level, np.where(usable & memory.frozen, levels.own, nan))
     normal = (night.equal_longest <= SLOTS_OF_TWO_DAYS) & (memory.heard_nights <= 10)
     memory.longest_run = np.where(
-        normal & (night.n_lux > 0), np.maximum(memory.longest_run, night.equal_longest), memory.longest_run
+        normal & (night.n_lux > 0),
+        np.maximum(memory.longest_run, night.equal_longest),
+        memory.longest_run,
     ).astype(np.int32)
     memory.run_value, memory.run_count = night.equal_value, night.equal_count
     memory.run_day, memory.run_night = night.equal_day, night.equal_night
@@ -687,13 +692,14 @@ SLOTS_OF_TWO_DAYS = 288
 
 
 def settle_reference(memory: Memory, street: Street) -> None:
-    """Own level: the registry's while too little was seen, then the median of what was; then frozen.
+    """Own level: the registry's while too little was seen, then the median of what was.
 
     A level below half of the nominal one is a fault older than the feed: the nominal one stands.
     """
     open_rows = ~memory.frozen
     seen = first_nights(memory.ref_lux, least=3)
-    # The registry's nominal values may all be off by the same factor; what peers read corrects them.
+    # The registry's nominal values may all be off by the same factor; what peers read corrects
+    # them.
     nominal = street.nominal_lx * np.exp(peers_over_nominal(seen, street))
     with np.errstate(invalid="ignore"):
         own = np.where(np.isfinite(seen) & ~(seen < 0.5 * nominal), seen, nominal)
@@ -706,7 +712,7 @@ def settle_reference(memory: Memory, street: Street) -> None:
 
 
 def peers_over_nominal(seen: Floats, street: Street) -> Floats:
-    """Log of what a luminaire's peers read over their nominal levels; 0 with fewer than four of them."""
+    """Log of what a luminaire's peers read over their nominal levels; 0 with fewer than four."""
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.log(seen / street.nominal_lx)
     middle, n = group_medians(ratio[:, None], padded_groups(street.peers))

@@ -1,7 +1,8 @@
 """How bright each luminaire was against its own normal, with weather and sensor told apart.
 
-`A` is the night's level, `A'` the same without what the whole feeder had in common (rain, voltage, snow
-on the ground), `C` the answer to daylight. All are natural logs of ratios to the luminaire's own normal.
+`A` is the night's level, `A'` the same without what the whole feeder had in common (rain, voltage,
+snow on the ground), `C` the answer to daylight. All are natural logs of ratios to the luminaire's
+own normal.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.daylight import group_medians
-from analytics.grid import Bools, Floats, Ints, row_quantiles
+from analytics.grid import Bools, Floats, any_slot, row_quantiles
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.street import Street, padded_groups
@@ -56,7 +57,7 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     raw = np.where(np.isfinite(full), full, dim)
     normal_late = first_nights(memory.ref_late)
     late = log_ratio(night.lux_late, normal_late, floor, np.isfinite(normal_late))
-    own = raw - common_mode(raw, memory.raised.any(axis=1), street)
+    own = raw - common_mode(raw, any_slot(memory.raised), street)
     am = night.response_am - first_nights(memory.ref_am)
     pm = night.response_pm - first_nights(memory.ref_pm)
     response = np.where(np.isfinite(am), am, pm)
@@ -76,7 +77,7 @@ def log_ratio(lux: Floats, own: Floats, floor: Floats, enough: Bools) -> Floats:
 
 
 def common_mode(level: Floats, suspect: Bools, street: Street) -> Floats:
-    """The change that a luminaire's peers had tonight; 0 where fewer than four lit ones were seen."""
+    """The change that a luminaire's peers had tonight; 0 with fewer than four lit ones."""
     with np.errstate(invalid="ignore"):
         usable = (level > np.log(0.6)) & ~suspect
     values = np.where(usable, level, np.float32(np.nan))[:, None]
@@ -101,7 +102,7 @@ def last_median(history: Floats, nights: int, least: int) -> Floats:
 
 
 def spread(buffer: Floats, least: int = 5) -> Floats:
-    """Robust standard deviation of the nights that were learned from; NaN with fewer than `least`."""
+    """Robust standard deviation of the nights learned from; NaN with fewer than `least`."""
     (middle,) = row_quantiles(buffer, 0.5)
     (deviation,) = row_quantiles(np.abs(buffer - middle[:, None]), 0.5)
     enough = np.count_nonzero(np.isfinite(buffer), axis=1) >= least

@@ -1,13 +1,14 @@
 """EN 13201 P classes as data, and how long a luminaire's light still meets its class.
 
-One lux sensor on a column is no grid of EN 13201-4: everything here is indicative, and becomes comparable
-only through the calibration factor that commissioning gives.
+One lux sensor on a column is no grid of EN 13201-4: everything here is indicative, and becomes
+comparable only through the calibration factor that commissioning gives.
 
 References
 ----------
-EN 13201-2:2015, table for the P classes, as restated by performanceinlighting.com and bega.com; the standard
-itself was not read. In every P class the least illuminance is a fifth of the average. Uniformity is not an
-overall ratio there (that is what the C classes ask for): the average may not exceed 1.5 times the class.
+EN 13201-2:2015, table for the P classes, as restated by performanceinlighting.com and bega.com;
+the standard itself was not read. In every P class the least illuminance is a fifth of the average.
+Uniformity is not an overall ratio there (that is what the C classes ask for): the average may not
+exceed 1.5 times the class.
 """
 
 from dataclasses import dataclass
@@ -102,9 +103,10 @@ def meets_class(level_lx: Floats, calibration: Floats, asked: PClass) -> ClassVe
 def nights_until_below(level_lx: Floats, limit_lx: float) -> tuple[Floats, Floats, Floats]:
     """Nights until each luminaire's light falls below a limit, with an interval.
 
-    The slope is Theil and Sen's: the median over all pairs of nights, which a few bad nights cannot turn.
-    The interval comes from the quartiles of the pairwise slopes, widened by the root of the pairs that are
-    independent; it is honest for noise, not for what the coming months bring.
+    The slope is Theil and Sen's: the median over all pairs of nights, which a few bad nights
+    cannot turn.
+    The interval comes from the quartiles of the pairwise slopes, widened by the root of the pairs
+    that are independent; it is honest for noise, not for what the coming months bring.
 
     Parameters
     ----------
@@ -115,14 +117,14 @@ def nights_until_below(level_lx: Floats, limit_lx: float) -> tuple[Floats, Float
     Returns
     -------
     soonest, likely, latest : float32 (n,)
-        Nights from the newest one; 0 where already below, infinity where it does not fall, NaN with fewer
-        than ten nights.
+        Nights from the newest one; 0 where already below, infinity where it does not fall, NaN
+        with fewer than ten nights.
 
     References
     ----------
     Sen, P. K. (1968), doi 10.1080/01621459.1968.10480934.
     """
-    n, nights = level_lx.shape
+    nights = level_lx.shape[1]
     first, second = np.triu_indices(nights, k=max(nights // 3, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         y = np.log(np.maximum(level_lx, 1e-3))

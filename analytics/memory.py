@@ -1,6 +1,7 @@
 """What a night round remembers from the nights before: learned levels, last nights, counters.
 
-Everything in it follows from the stored nights by judging them in order, so it may be lost at any time.
+Everything in it follows from the stored nights by judging them in order, so it may be lost at any
+time.
 """
 
 from dataclasses import dataclass, field, fields

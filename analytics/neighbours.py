@@ -1,8 +1,8 @@
-"""Light borrowed from the next lamp: a luminaire that loses its neighbour loses the neighbour's share.
+"""Light borrowed from the next lamp: who loses a neighbour loses the neighbour's share.
 
-When a cable neighbour goes dark, the luminaire's own simultaneous step tells how much it borrowed. The
-share is learned per pair, kept, and taken off as long as the neighbour is dark, the next time from the
-first night. Until it is known the luminaire's level says nothing.
+When a cable neighbour goes dark, the luminaire's own simultaneous step tells how much it borrowed.
+The share is learned per pair, kept, and taken off as long as the neighbour is dark, the next time
+from the first night. Until it is known the luminaire's level says nothing.
 """
 
 import numpy as np

@@ -5,13 +5,14 @@ Everything later looks back over these rows only, so a round costs one night wha
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from analytics.daylight import SKY_FROM_DEG, daylight
 from analytics.dimming import Expectation
-from analytics.grid import SLOT_MS, SLOTS, Bools, Floats, Ints, Times, row_quantiles
+from analytics.grid import SLOT_MS, SLOTS, Bools, Floats, Ints, Times, any_slot, row_quantiles
 from analytics.street import Street
 
 __all__ = ["NIGHT_FEATURES", "Known", "Night", "Run", "blank", "reduce_night", "transitions"]
@@ -19,6 +20,7 @@ __all__ = ["NIGHT_FEATURES", "Known", "Night", "Run", "blank", "reduce_night", "
 MOTION_DARK_BELOW = 0.7  # of the low level of a motion window
 DARK_BELOW = 0.5  # of the own lit level: a dead lamp between lit ones reads 0.05-0.3 of it
 LEAST_LIT_LX = 1.0
+SLOTS_AN_HOUR = 6
 DEAD_POWER = 0.06  # of the rated power: drivers on standby take less
 
 
@@ -80,7 +82,8 @@ class Night:
     falls, rises : int32
         How often those went from above it to below, and back.
     tail_h : float32
-        Length of the darkness that the night ended with [h]; 0 when it ended lit, or was dark throughout.
+        Length of the darkness that the night ended with [h]; 0 when it ended lit, or was dark
+        throughout.
         Headlights and a neighbour's light may interrupt it, for a sixth of its readings.
     n_tail : int32
         Readings in it.
@@ -185,13 +188,35 @@ class Night:
     @classmethod
     def empty(cls, n: int) -> "Night":
         """A night in which nobody said anything."""
-        return cls(**{name: blank(name, n) for name in NIGHT_FEATURES})
+        columns: dict[str, Any] = {name: blank(name, n) for name in NIGHT_FEATURES}
+        return cls(**columns)
 
 
 NIGHT_FEATURES = tuple(f.name for f in fields(Night))
 FLOAT_FEATURES = frozenset(
-    "tail_level dark_before power_last lux_late dim_level tail_h first_deg last_deg lux_full lux_dim lux_high own_lx response_am response_pm surplus "
-    "information share power_night power_dark power_day equal_value".split()
+    [
+        "tail_level",
+        "dark_before",
+        "power_last",
+        "lux_late",
+        "dim_level",
+        "tail_h",
+        "first_deg",
+        "last_deg",
+        "lux_full",
+        "lux_dim",
+        "lux_high",
+        "own_lx",
+        "response_am",
+        "response_pm",
+        "surplus",
+        "information",
+        "share",
+        "power_night",
+        "power_dark",
+        "power_day",
+        "equal_value",
+    ]
 )
 TIME_FEATURES = frozenset(name for name in NIGHT_FEATURES if name.endswith("_ms"))
 
@@ -287,7 +312,8 @@ def reduce_night(
 
 def count(mask: Bools) -> Ints:
     """Number of true slots in each row."""
-    return np.count_nonzero(mask, axis=1).astype(np.int32)
+    number: Ints = np.count_nonzero(mask, axis=1).astype(np.int32)
+    return number
 
 
 def last_time(mask: Bools, start_ms: int) -> Times:
@@ -348,31 +374,11 @@ def burn(
     seen = wanted & there
     with np.errstate(invalid="ignore"):
         dark = seen & (x < DARK_BELOW * limit)
-    bright = seen & ~dark & np.isfinite(own)[:, None]
     dark &= np.isfinite(own)[:, None]
 
     out.n_lit[rows] = count(wanted)
-    out.n_known[rows] = count(seen)
-    out.n_dark[rows] = count(dark)
-    index = np.arange(x.shape[1], dtype=np.int16)
-    any_bright = bright.any(axis=1)
-    first = np.where(any_bright, np.argmax(bright, axis=1), x.shape[1])
-    last = np.where(any_bright, x.shape[1] - 1 - np.argmax(bright[:, ::-1], axis=1), -1)
-    out.lead[rows] = np.where(any_bright, count(dark & (index < first[:, None])), 0)
-    out.trail[rows] = np.where(any_bright, count(dark & (index > last[:, None])), 0)
-    first_after, n_after, before = dark_ending(dark, seen)
-    any_after = (n_after > 0) & any_bright
-    last_after = x.shape[1] - 1 - np.argmax(dark[:, ::-1], axis=1)
-    out.tail_h[rows] = np.where(any_after, (last_after - first_after + 1) / 6, 0)
-    out.n_tail[rows] = np.where(any_after, n_after, 0)
-    out.dark_before[rows] = before
-    in_tail = dark & (index >= first_after[:, None])
-    depth = np.where(in_tail, x / limit, np.float32(0)).sum(axis=1)
-    out.tail_level[rows] = np.where(any_after, depth / np.maximum(count(in_tail), 1), np.nan)
-    t0 = start_ms + columns.start * SLOT_MS
-    out.dark_since_ms[rows] = np.where(any_after, t0 + first_after * SLOT_MS, 0)
-    out.first_lit_ms[rows] = np.where(any_bright, t0 + first * SLOT_MS, 0)
-    out.last_lit_ms[rows] = np.where(any_bright, t0 + last * SLOT_MS, 0)
+    dark_times(out, rows, dark, seen, x / limit, start_ms + columns.start * SLOT_MS)
+
     elevation = np.stack([e.elevation for e in expected])
     out.first_deg[rows], out.last_deg[rows] = switching_elevations(
         lux[rows], own, elevation, g, columns
@@ -394,18 +400,54 @@ def burn(
         at_dim = np.where(dimmed[g], x, np.float32(np.nan))
         out.n_dim[rows] = count(np.isfinite(at_dim))
         middle, high = row_quantiles(at_dim, 0.5, 0.9)
-        by_motion = motion.any(axis=1)
+        by_motion = any_slot(motion)
         out.lux_dim[rows] = np.where(by_motion[g], high, middle)
         at_level = np.where(dimmed, level, np.float32(np.nan))
         (usual,) = row_quantiles(at_level.astype(np.float32), 0.5)
         out.dim_level[rows] = np.where(by_motion, np.float32(np.nan), usual)[g]
 
 
+def dark_times(
+    out: Night,
+    rows: npt.NDArray[np.intp] | slice,
+    dark: Bools,
+    seen: Bools,
+    relative: Floats,
+    start_ms: int,
+) -> None:
+    """How much of the night was dark, at which end, and since when.
+
+    `relative` is each reading over what was expected; the columns begin at `start_ms`.
+    """
+    bright = seen & ~dark & np.isfinite(relative)
+    out.n_known[rows] = count(seen)
+    out.n_dark[rows] = count(dark)
+    width = dark.shape[1]
+    index = np.arange(width, dtype=np.int16)
+    any_bright = any_slot(bright)
+    first = np.where(any_bright, np.argmax(bright, axis=1), width)
+    last = np.where(any_bright, width - 1 - np.argmax(bright[:, ::-1], axis=1), -1)
+    out.lead[rows] = np.where(any_bright, count(dark & (index < first[:, None])), 0)
+    out.trail[rows] = np.where(any_bright, count(dark & (index > last[:, None])), 0)
+    out.first_lit_ms[rows] = np.where(any_bright, start_ms + first * SLOT_MS, 0)
+    out.last_lit_ms[rows] = np.where(any_bright, start_ms + last * SLOT_MS, 0)
+
+    begun, n_after, out.dark_before[rows] = dark_ending(dark, seen)
+    ends_dark = (n_after > 0) & any_bright
+    last_dark = width - 1 - np.argmax(dark[:, ::-1], axis=1)
+    out.tail_h[rows] = np.where(ends_dark, (last_dark - begun + 1) / SLOTS_AN_HOUR, 0)
+    out.n_tail[rows] = np.where(ends_dark, n_after, 0)
+    out.dark_since_ms[rows] = np.where(ends_dark, start_ms + begun * SLOT_MS, 0)
+    in_tail = dark & (index >= begun[:, None])
+    depth = np.where(in_tail, relative, np.float32(0)).sum(axis=1) / np.maximum(count(in_tail), 1)
+    out.tail_level[rows] = np.where(ends_dark, depth, np.nan)
+
+
 def dark_ending(dark: Bools, seen: Bools) -> tuple[Times, Ints, Floats]:
     """The darkness that a night ended with.
 
-    It is the longest stretch up to the last reading of which five sixths are dark and which begins and
-    ends dark.
+    It is the longest stretch up to the last reading of which five sixths are dark and which begins
+    and ends dark.
 
     Returns
     -------
@@ -490,7 +532,9 @@ def last_readings(values: Floats, number: int = 3) -> Floats:
     """Median of the last few values of each row; NaN with fewer than that."""
     there = np.isfinite(values)
     from_end = np.cumsum(there[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
-    (middle,) = row_quantiles(np.where(there & (from_end <= number), values, np.float32(np.nan)), 0.5)
+    (middle,) = row_quantiles(
+        np.where(there & (from_end <= number), values, np.float32(np.nan)), 0.5
+    )
     return np.where(from_end[:, 0] >= number, middle, np.float32(np.nan))
 
 
@@ -561,7 +605,9 @@ def equal_runs(
     last = at[:, -1]
     value = np.take_along_axis(lux, np.maximum(last, 0)[:, None].astype(np.intp), 1)[:, 0]
     out.equal_value = np.where(last >= 0, value, run.value).astype(np.float32)
-    out.equal_since_ms = np.where(carried, run.since_ms, start_ms + start * SLOT_MS).astype(np.int64)
+    out.equal_since_ms = np.where(carried, run.since_ms, start_ms + start * SLOT_MS).astype(
+        np.int64
+    )
     # The longest normal run, for tunnels: counted in slots between breaks, which is what it spans.
     begun = np.maximum.accumulate(np.where(breaks, index, np.int16(0)), axis=1)
     spans = np.where(valid, index - begun + 1, 0).max(axis=1, initial=0)

@@ -46,9 +46,10 @@ class Darkness:
 def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -> Darkness:
     """Judge one night; NaN and unknown levels give neither out nor lit.
 
-    A lamp is out when three quarters of the known night are dark and its level is below 40 % of its own,
-    or when the night ended in three hours of darkness (a lamp that died in mid-night). Watts, where a
-    controller sends them, must agree, and suffice alone when three quarters of the night took no power.
+    A lamp is out when three quarters of the known night are dark and its level is below 40 % of
+    its own, or when the night ended in three hours of darkness (a lamp that died in mid-night).
+    Watts, where a controller sends them, must agree, and suffice alone when three quarters of the
+    night took no power.
     """
     n_known = night.n_known
     with np.errstate(invalid="ignore"):
@@ -56,27 +57,32 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         level = np.exp(levels.own)
         raw = np.exp(levels.raw)
         weak = np.isnan(levels.own)
-        # A sensor that was turned sees another sky the next morning; a lamp that failed does not change it.
+        # A sensor that was turned sees another sky the next morning; a lamp that failed does not
+        # change it.
         turned = np.abs(levels.response) > 0.25
         sensor_side = (levels.response < -0.20) & (levels.response < 0.45 * levels.raw)
         enough = (n_known >= 6) & np.isfinite(memory.own_lx)
         # With the reference still open or no full slots, the dark count itself is the level.
         mostly = (share > rules.dark_share) & ((level < rules.dark_level) | weak)
         # While the reference is only the registry's word, half of it is no darkness yet.
-        mostly &= memory.frozen | (level < 0.25) | (weak & (memory.heard_nights > 3) & (share > 0.95))
+        mostly &= (
+            memory.frozen | (level < 0.25) | (weak & (memory.heard_nights > 3) & (share > 0.95))
+        )
         before = ~(night.dark_before > 0.2)
         ended = (night.tail_h >= rules.tail_h) & (night.n_tail >= 4) & before
         ended &= night.tail_level < rules.dark_level
         ended &= memory.frozen | (share < 0.8)
-        # A lamp that said so itself needs less time. Watts do not help: a lamp that was switched off too
-        # early takes none either.
+        # A lamp that said so itself needs less time. Watts do not help: a lamp that was switched
+        # off too early takes none either.
         said = (night.n_failed >= 2) & (night.n_failed >= 0.2 * night.n_status)
         ended |= said & (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 2) & before
         by_watts = night.power_dark > 0.75
         has_watts = np.isfinite(night.power_dark)
         out = enough & ~sensor_side & ~turned & (mostly | ended)
         out &= ~has_watts | (night.power_dark > 0.3) | (ended & (night.power_last < 0.06))
-        unpowered_long = night.power_dark * np.minimum(night.n_power, night.n_lit) >= 6 * rules.tail_h
+        unpowered_long = (
+            night.power_dark * np.minimum(night.n_power, night.n_lit) >= 6 * rules.tail_h
+        )
         # The last readings took no power though light was asked for.
         out |= (night.power_last < 0.06) & unpowered_long & before & (share > 0)
         out |= by_watts

@@ -7,7 +7,7 @@ import numpy as np
 from analytics.cause import Section, Whole, dead_sections
 from analytics.dimming import Expectation
 from analytics.findings import CauseKind
-from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times
+from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times, any_slot
 from analytics.memory import Memory
 from analytics.nights import DARK_BELOW, LEAST_LIT_LX
 from analytics.rules import Rules
@@ -53,13 +53,14 @@ def quick_look(
         return []
     dark, since, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
-    silent, stopped = silent_now(heard, memory, street, rules, start_ms, now_ms)
+    quiet, stopped = silent_now(heard, memory, street, rules, start_ms, now_ms)
+    silent = quiet & street.mains & ~street.feeder_switched
     dead = long_dark | silent
     onset = np.where(silent, stopped, since)
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
     found = dead_sections(dead, onset, known, street, whole, rules)
-    found = [s for s in found if not others_silent(s, silent, street, whole)]
+    found = [s for s in found if not others_silent(s, silent, quiet, street, whole)]
     return found + dark_tunnels(dead, known, onset, street, found)
 
 
@@ -95,7 +96,7 @@ def dark_now(
     since = np.where(count > 0, start_ms + (low + first) * SLOT_MS, 0).astype(np.int64)
     never_lit = last_bright < 0
     patient = np.where(never_lit & (count < 4), False, count >= 2)
-    fresh = seen[:, -min(4, width) :].any(axis=1)
+    fresh = any_slot(seen[:, -min(4, width) :])
     return patient & np.isfinite(memory.own_lx), since, fresh
 
 
@@ -107,18 +108,24 @@ def silent_now(
     start_ms: int,
     now_ms: int,
 ) -> tuple[Bools, Times]:
-    """Mains-fed devices that were heard today and then stopped."""
+    """Devices that were heard within a day and then stopped; nobody when most of the city did."""
     last = heard.shape[1] - 1 - np.argmax(heard[:, ::-1], axis=1)
     seen_now = np.where(heard.any(axis=1), start_ms + last * SLOT_MS, 0)
     seen = np.maximum(seen_now, memory.last_seen_ms)
     interval_ms = 1000 * np.maximum(np.nan_to_num(street.interval_s, nan=600), 600)
     limit = np.maximum(rules.quick_silent_min * MINUTE_MS, 4 * interval_ms)
     quiet = now_ms - seen
-    silent = street.mains & (seen > 0) & (quiet >= limit) & (quiet < 86_400_000)
-    return silent & ~street.feeder_switched, seen.astype(np.int64)
+    lately = (seen > 0) & (quiet < 86_400_000)
+    stopped = lately & (quiet >= limit)
+    # When most of the city stops at once, it is we who do not hear.
+    if stopped.sum() > 0.5 * max(int(lately.sum()), 1) and street.n >= 8:
+        stopped[:] = False
+    return stopped, seen.astype(np.int64)
 
 
-def others_silent(section: Section, silent: Bools, street: Street, whole: Whole) -> bool:
+def others_silent(
+    section: Section, silent: Bools, quiet: Bools, street: Street, whole: Whole
+) -> bool:
     """Whether the gateway, not the feeder, explains a silent section."""
     rows = section.rows
     if silent[rows].mean() < 0.5:
@@ -126,11 +133,11 @@ def others_silent(section: Section, silent: Bools, street: Street, whole: Whole)
     gateways = np.unique(street.gateway[rows])
     if gateways[0] < 0:
         rest = np.setdiff1d(np.arange(street.n), rows)
-        return bool(silent[rest].mean() > 0.5) if len(rest) else True
+        return bool(quiet[rest].mean() > 0.5) if len(rest) else True
     members = whole.gateway[gateways]
     others = np.setdiff1d(members[members >= 0], rows)
     # With nobody else behind the gateway only time can tell; noon will.
-    return bool(silent[others].mean() > 0.5) if len(others) else True
+    return bool(quiet[others].mean() > 0.5) if len(others) else True
 
 
 def dark_tunnels(

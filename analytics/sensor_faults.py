@@ -1,6 +1,7 @@
 """Sensors that are stuck, blind, drifting or turned away, told apart from lamps that fail.
 
-What the sensor loses it loses by night and by day alike; what the lamp loses it loses by night only.
+What the sensor loses it loses by night and by day alike; what the lamp loses it loses by night
+only.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ __all__ = ["Verdict", "judge_stuck", "whose_fault"]
 def judge_stuck(night: Night, memory: Memory, street: Street, rules: Rules) -> tuple[Bools, Bools]:
     """Sensors that gave one and the same value through day and night, and those that moved again.
 
-    A saturated sensor rests by day and moves at night; one with 1 lx steps under a 5 lx lamp rests at
-    night and moves by day; in a tunnel a steady lamp is normal, so its own longest run is the measure.
+    A saturated sensor rests by day and moves at night; one with 1 lx steps under a 5 lx lamp rests
+    at night and moves by day; in a tunnel a steady lamp is normal, so its own longest run is the
+    measure.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Devices and gateways that say nothing: a fault of its own, which neither opens nor closes any other."""
+"""Devices and gateways that say nothing: a fault of its own, which opens and closes no other."""
 
 import numpy as np
 
@@ -31,5 +31,7 @@ def silent_devices(
 
     Only devices that were heard before can fall silent; a device that never spoke is not yet there.
     """
-    limit_ms = np.maximum(rules.silent_h * HOUR_MS, 6000 * np.nan_to_num(street.interval_s, nan=600))
+    limit_ms = np.maximum(
+        rules.silent_h * HOUR_MS, 6000 * np.nan_to_num(street.interval_s, nan=600)
+    )
     return (last_seen_ms > 0) & (now_ms - last_seen_ms >= limit_ms - 600_000)

@@ -1,4 +1,4 @@
-"""The street as arrays: which luminaires hang on which cable, in which order, and what they should do."""
+"""The street as arrays: which luminaires hang on which cable, in which order."""
 
 from dataclasses import dataclass
 

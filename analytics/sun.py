@@ -40,4 +40,5 @@ def sun_elevation(
     hour = np.deg2rad(280.46062 + 360.98564737 * n + lon_deg) - ascension
     phi = np.deg2rad(lat_deg)
     height = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(hour)
-    return np.rad2deg(np.arcsin(np.clip(height, -1.0, 1.0)))
+    degrees: npt.NDArray[np.float64] = np.rad2deg(np.arcsin(np.clip(height, -1.0, 1.0)))
+    return degrees

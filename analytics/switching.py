@@ -16,9 +16,10 @@ __all__ = ["judge_switching", "one_clock"]
 def judge_switching(night: Night, memory: Memory, street: Street) -> tuple[Bools, Bools, Floats]:
     """Lamps that come on late or go off early, against their own habit, measured by the sun.
 
-    The habit is the sun's elevation at the first and the last lit reading: it follows the seasons by
-    itself. The sun sinks by about 0.13 degrees a minute here; one lost reading is not yet an error, and a
-    lamp's own photocell follows the clouds by some minutes. Anything below twenty minutes stays hidden.
+    The habit is the sun's elevation at the first and the last lit reading: it follows the seasons
+    by itself. The sun sinks by about 0.13 degrees a minute here; one lost reading is not yet an
+    error, and a lamp's own photocell follows the clouds by some minutes. Anything below twenty
+    minutes stays hidden.
 
     Returns
     -------
@@ -43,7 +44,7 @@ def judge_switching(night: Night, memory: Memory, street: Street) -> tuple[Bools
 
 
 def one_clock(flag: Bools, known: Bools, street: Street) -> Bools:
-    """Luminaires whose feeder has most of its members (of at least six) switching wrongly tonight."""
+    """Luminaires on whose feeder most members (of at least six) switched wrongly tonight."""
     f = street.feeder
     inside = f >= 0
     size = int(f.max(initial=-1)) + 1

@@ -78,7 +78,7 @@ def run_backtest(
     light_rounds = 0
     for number in range(first, last + 1):
         if live:
-            for now_ms in light_moments(number):
+            for now_ms in light_moments(number, last_ms):
                 result = engine.light_round(source, now_ms)
                 light_rounds += 1
         engine.mark_dirty(n for n in late.get(number, ()) if first <= n < number)
@@ -94,10 +94,11 @@ def run_backtest(
     )
 
 
-def light_moments(number: int) -> Iterator[int]:
-    """Moments of the light rounds of one window, every ten minutes, its closing noon left out."""
+def light_moments(number: int, last_ms: int) -> Iterator[int]:
+    """Moments of the light rounds of one window, every ten minutes up to the last reading."""
     start = window_start(number)
-    return iter(range(start + LIGHT_EVERY_MS, start + DAY_MS, LIGHT_EVERY_MS))
+    stop = min(start + DAY_MS, last_ms + LIGHT_EVERY_MS)
+    return iter(range(start + LIGHT_EVERY_MS, stop, LIGHT_EVERY_MS))
 
 
 def write_findings(path: Path, findings: Sequence[NamedFinding]) -> None:

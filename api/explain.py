@@ -18,10 +18,15 @@ def explain(e: Episode, cause_id: str) -> str:
     n = e.evidence
     text = {
         K.LAMP_FAILURE: lamp_failure(n),
-        K.SUPPLY_LOSS: f"Went dark or silent together with its neighbours on {e.cause_kind.value} {cause_id}.",
-        K.COMMUNICATION_FAILURE: f"No reading for {n.get('silent_h', 24):.0f} hours; says nothing about the light.",
+        K.SUPPLY_LOSS: (
+            f"Went dark or silent together with its neighbours on {e.cause_kind.value} {cause_id}."
+        ),
+        K.COMMUNICATION_FAILURE: (
+            f"No reading for {n.get('silent_h', 24):.0f} hours; says nothing about the light."
+        ),
         K.SENSOR_STUCK: (
-            f"The same {n.get('value_lx', 0):.4g} lx in {n.get('equal_readings', 0):.0f} readings, by day and night."
+            f"The same {n.get('value_lx', 0):.4g} lx in {n.get('equal_readings', 0):.0f} readings, "
+            "by day and night."
         ),
         K.SENSOR_BLIND: level(n, "The sensor lost daylight and lamp light alike"),
         K.SENSOR_DRIFT: level(n, "The sensor's daylight and lamp light move together"),
@@ -30,8 +35,12 @@ def explain(e: Episode, cause_id: str) -> str:
             n, "The light fell in one step and stays down, daylight unchanged"
         ),
         K.DEPRECIATION: level(n, "The light fell slowly, daylight unchanged"),
-        K.CYCLING_FAILURE: f"Went out and came back {n.get('changes', 0) / 2:.0f} times in one night.",
-        K.LAMP_UNEXPECTED_ON: f"Burns by day at {percent(n.get('by_day', 1))} of its own light or power.",
+        K.CYCLING_FAILURE: (
+            f"Went out and came back {n.get('changes', 0) / 2:.0f} times in one night."
+        ),
+        K.LAMP_UNEXPECTED_ON: (
+            f"Burns by day at {percent(n.get('by_day', 1))} of its own light or power."
+        ),
         K.SWITCHING_ERROR: f"On late or off early by about {n.get('minutes', 0):.0f} minutes.",
     }[e.kind]
     if e.cause_kind is CauseKind.GATEWAY:

@@ -1,12 +1,14 @@
 """Night features on disk: one Parquet partition a night, and what the last rounds remembered.
 
-The features are the truth; what was remembered and where it stood follow from them and may be deleted.
+The features are the truth; what was remembered and where it stood follow from them and may be
+deleted.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +113,7 @@ class FeatureStore:
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
-                np.savez(file, rest=text, **memory.arrays)
+                np.savez(file, allow_pickle=False, rest=text, **memory.arrays)
 
         replace_file(where, write)
         for night in stale(self.checkpoints()):
@@ -166,9 +168,8 @@ class FeatureStore:
         replace_file(self.root / "published.jsonl", lambda path: path.write_text(text))
 
 
-def replace_file(where: Path, write: object) -> None:
+def replace_file(where: Path, write: Callable[[Path], object]) -> None:
     """Write beside the place and rename: a reader sees the old file or the new one."""
-    assert callable(write)
     where.parent.mkdir(parents=True, exist_ok=True)
     draft = where.with_name(f".{where.name}.new")
     write(draft)
@@ -208,7 +209,7 @@ def copy_memory(memory: Memory) -> Memory:
     )
 
 
-def fields_of(e: Episode) -> dict[str, object]:
+def fields_of(e: Episode) -> dict[str, Any]:
     """An episode's fields, shallow."""
     return {name: getattr(e, name) for name in Episode.__slots__}
 

@@ -1,7 +1,8 @@
 """A folder of recorded readings, events, assets and maintenance, read into memory for a backtest.
 
-Read liberally: one file or many, CSV, Parquet or JSON Lines, missing optional columns, further columns,
-times with any zone (UTC where none is given) or as numbers. What cannot be used is counted and told.
+Read liberally: one file or many, CSV, Parquet or JSON Lines, missing optional columns, further
+columns, times with any zone (UTC where none is given) or as numbers. What cannot be used is counted
+and told.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -304,7 +305,7 @@ def load_geojson(path: Path) -> pa.Table:
 
 
 def times_of(table: pa.Table, *names: str) -> npt.NDArray[np.int64] | None:
-    """A column of times [ms, UTC]; the lowest integer where a cell holds none, None without column."""
+    """A column of times [ms, UTC]; the lowest integer in empty cells, None without column."""
     column = next((table.column(n) for n in names if n in table.column_names), None)
     if column is None:
         return None
@@ -321,7 +322,8 @@ def times_of(table: pa.Table, *names: str) -> npt.NDArray[np.int64] | None:
         scale = next(s for limit, s in EPOCH_UNITS if largest >= limit)
         known = np.isfinite(number)
         out = np.where(known, np.nan_to_num(number) * scale, np.iinfo(np.int64).min)
-        return np.round(out).astype(np.int64)
+        whole: npt.NDArray[np.int64] = np.round(out).astype(np.int64)
+        return whole
     return text_times(column)
 
 
@@ -337,13 +339,15 @@ def text_times(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         dtype=np.int64,
     )
     index = pc.fill_null(encoded.indices, len(values)).to_numpy(zero_copy_only=False)
-    return moments[index]
+    found: npt.NDArray[np.int64] = moments[index]
+    return found
 
 
 def filled(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Integers with the lowest one for "not known"."""
-    whole = pc.fill_null(column, int(np.iinfo(np.int64).min))
-    return whole.to_numpy().astype(np.int64)
+    known = pc.fill_null(column, int(np.iinfo(np.int64).min))
+    whole: npt.NDArray[np.int64] = known.to_numpy().astype(np.int64)
+    return whole
 
 
 def numbers_of(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
@@ -357,11 +361,9 @@ def numbers_of(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
         text = pc.replace_substring(pc.utf8_trim_whitespace(column), ",", ".")
         good = pc.match_substring_regex(text, r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
         column = pc.cast(pc.if_else(good, text, None), pa.float64())
-    return (
-        pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan"))
-        .to_numpy()
-        .astype(np.float64)
-    )
+    known = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan"))
+    numbers: npt.NDArray[np.float64] = known.to_numpy().astype(np.float64)
+    return numbers
 
 
 def texts_of(table: pa.Table, name: str) -> list[str]:
@@ -425,7 +427,7 @@ def quantities_in(table: pa.Table) -> Iterator[tuple[Quantity, npt.NDArray[np.fl
 def with_broken_clocks(
     time_ms: npt.NDArray[np.int64], received_ms: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Times more than three days behind or one day ahead of arrival mean nothing: arrival stands."""
+    """Times over three days behind or one day ahead of arrival mean nothing: arrival stands."""
     delta = received_ms - time_ms
     broken = (delta > 3 * DAY_MS) | (delta < -DAY_MS)
     return np.where(broken, received_ms, time_ms) if broken.any() else time_ms
@@ -548,8 +550,16 @@ def read_assets(tables: Iterable[pa.Table], remarks: list[str]) -> list[Asset]:
 
 
 NUMERIC = frozenset(
-    "segment_order lat lon nominal_illuminance_lx rated_power_w max_illuminance_lx resolution_lx "
-    "interval_s".split()
+    [
+        "segment_order",
+        "lat",
+        "lon",
+        "nominal_illuminance_lx",
+        "rated_power_w",
+        "max_illuminance_lx",
+        "resolution_lx",
+        "interval_s",
+    ]
 )
 
 

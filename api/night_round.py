@@ -1,7 +1,8 @@
 """The night round: store -> grid -> features -> findings.
 
-The noon round settles the night that has passed; a light round every ten minutes reports what is urgent or
-grouped. Both are a function of the readings received by then, and both come to the same findings.
+The noon round settles the night that has passed; a light round every ten minutes reports what is
+urgent or grouped. Both are a function of the readings received by then, and both come to the same
+findings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -93,7 +94,8 @@ class RoundResult:
     nights_judged : int
         Nights that this round reduced from readings.
     exposure : dict of str to float
-        Expected passages per night in the light of each luminaire that is out; empty without counts.
+        Expected passages per night in the light of each luminaire that is out; empty without
+        counts.
     """
 
     findings: list[NamedFinding]
@@ -146,7 +148,9 @@ class NightRound:
         last = night_of(now_ms) - 1
         self._judged = 0
         self._rewind()
-        first = self._memory.night + 1 if self._memory.night >= 0 else self._first_night(readings, last)
+        first = (
+            self._memory.night + 1 if self._memory.night >= 0 else self._first_night(readings, last)
+        )
         for number in range(first, last + 1):
             self._settle(readings, number, now_ms)
         self._dirty = {n for n in self._dirty if n > last}
@@ -190,7 +194,7 @@ class NightRound:
         )
 
     def mark_dirty(self, nights: Iterable[int]) -> None:
-        """Have these nights (days since 1970 of their first date) reduced again in the next round."""
+        """Have these nights (days since 1970 of their first date) reduced again next time."""
         self._dirty |= set(nights)
 
     # --- settling --------------------------------------------------------------------------------
@@ -274,9 +278,7 @@ class NightRound:
             heard=grids.heard,
         )
 
-    def _grids(
-        self, readings: ReadingSource, start_ms: int, stop_ms: int, now_ms: int
-    ) -> "Grids":
+    def _grids(self, readings: ReadingSource, start_ms: int, stop_ms: int, now_ms: int) -> "Grids":
         """Readings of a window, received by now, with wrong clocks put right."""
         lux = self._matrix(readings, Quantity.ILLUMINANCE, start_ms, stop_ms, now_ms)
         power = self._matrix(readings, Quantity.POWER, start_ms, stop_ms, now_ms)
@@ -308,7 +310,9 @@ class NightRound:
             time_ms = time_ms + shift[np.maximum(row, 0)]
         if quantity is Quantity.ILLUMINANCE:
             value = self._without_sentinels(row, value)
-        several: Literal["median", "last"] = "last" if quantity is Quantity.LAMP_STATUS else "median"
+        several: Literal["median", "last"] = (
+            "last" if quantity is Quantity.LAMP_STATUS else "median"
+        )
         return lay_out(row, time_ms, value, n=self.street.n, start_ms=start_ms, several=several)
 
     def _without_sentinels(
@@ -381,7 +385,11 @@ class NightRound:
             if row is None or not entry.action.startswith("planned"):
                 continue
             before = begun.pop(row, None)
-            if before and before[1] != entry.action and entry.time_ms - before[0] < PLANNED_AT_MOST_MS:
+            if (
+                before
+                and before[1] != entry.action
+                and entry.time_ms - before[0] < PLANNED_AT_MOST_MS
+            ):
                 planned[row] |= before[0] < stop_ms and entry.time_ms >= start_ms
                 continue
             begun[row] = (entry.time_ms, entry.action)

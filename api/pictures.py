@@ -1,7 +1,7 @@
 """A finding in one picture that a crew understands in five seconds.
 
-The light under the luminaire on a log scale, what was expected of it, the nights, what its neighbours saw,
-and the moment it began. Plain SVG: no script, no font and no image from elsewhere.
+The light under the luminaire on a log scale, what was expected of it, the nights, what its
+neighbours saw, and the moment it began. Plain SVG: no script, no font and no image from elsewhere.
 """
 
 from collections.abc import Sequence
@@ -128,9 +128,7 @@ def finding_picture(
     """
     words = WORDS.get(language, WORDS["en"])
     frame = frame_of(finding, now_ms)
-    columns = readings.columns(
-        Quantity.ILLUMINANCE, start_ms=frame.start_ms, stop_ms=frame.stop_ms
-    )
+    columns = readings.columns(Quantity.ILLUMINANCE, start_ms=frame.start_ms, stop_ms=frame.stop_ms)
     place = {name: i for i, name in enumerate(columns.device_ids)}
     own = columns.device == place.get(finding.device_id, -1)
     others = [place[p.device_id] for p in peers if p.device_id in place]
@@ -138,8 +136,10 @@ def finding_picture(
     title = f"{words[finding.kind.value]}: {finding.luminaire_id}"
     zone = ZoneInfo(tz)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-labelledby="t d" font-family="system-ui, sans-serif" font-size="12">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'aria-labelledby="t d" font-family="system-ui, sans-serif" font-size="12">'
+        ),
         f'<title id="t">{escape(title)}</title>',
         f'<desc id="d">{escape(finding.note)}</desc>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
@@ -171,7 +171,8 @@ def frame_of(finding: NamedFinding, now_ms: int | None) -> Frame:
 
 def label(x: float, y: float, text: str, *, anchor: str = "start", colour: str = "#333333") -> str:
     """A word."""
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+    where = f'x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}"'
+    return f'<text {where} fill="{colour}">{escape(text)}</text>'
 
 
 def nights(frame: Frame, asset: Asset, words: dict[str, str]) -> list[str]:
@@ -189,7 +190,9 @@ def nights(frame: Frame, asset: Asset, words: dict[str, str]) -> list[str]:
             f'height="{HEIGHT - TOP - BOTTOM}" fill="#e3e6ee"/>'
         )
         if x1 - x0 > 40:
-            out.append(label((x0 + x1) / 2, TOP + 13, words["night"], anchor="middle", colour="#5a6275"))
+            out.append(
+                label((x0 + x1) / 2, TOP + 13, words["night"], anchor="middle", colour="#5a6275")
+            )
     return out
 
 
@@ -199,7 +202,9 @@ def scale(words: dict[str, str]) -> list[str]:
     for power in range(-1, 6):
         y = y_of(10.0**power)
         text = f"{10.0**power:g}" if power < 4 else f"{10 ** (power - 3)}k"
-        out.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#cfd4de" stroke-width="0.6"/>')
+        out.append(
+            f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#cfd4de" stroke-width="0.6"/>'
+        )
         out.append(label(LEFT - 6, y + 4, text, anchor="end"))
     out.append(
         f'<text x="14" y="{HEIGHT / 2:.0f}" transform="rotate(-90 14 {HEIGHT / 2:.0f})" '
@@ -231,10 +236,9 @@ def band(asset: Asset, finding: NamedFinding, words: dict[str, str], frame: Fram
     if not own:
         return []
     top, bottom = y_of(1.4 * own), y_of(0.5 * own)
-    return [
-        f'<rect x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{bottom - top:.1f}" '
-        f'fill="#ffd24d" fill-opacity="0.45"/>'
-    ]
+    size = f'width="{WIDTH - LEFT - RIGHT}" height="{bottom - top:.1f}"'
+    colour = 'fill="#ffd24d" fill-opacity="0.45"'
+    return [f'<rect x="{LEFT}" y="{top:.1f}" {size} {colour}/>']
 
 
 def own_dots(
@@ -265,10 +269,8 @@ def peer_line(
     for s in np.unique(slot):
         middle = float(np.median(lux[slot == s]))
         points.append(f"{frame.x(frame.start_ms + (s + 0.5) * step):.1f},{y_of(middle):.1f}")
-    return [
-        f'<polyline points="{" ".join(points)}" fill="none" stroke="#6b7280" stroke-width="1.2" '
-        f'stroke-dasharray="4 3"/>'
-    ]
+    look = 'fill="none" stroke="#6b7280" stroke-width="1.2" stroke-dasharray="4 3"'
+    return [f'<polyline points="{" ".join(points)}" {look}/>']
 
 
 def onset(finding: NamedFinding, frame: Frame, words: dict[str, str], zone: ZoneInfo) -> list[str]:
@@ -279,7 +281,9 @@ def onset(finding: NamedFinding, frame: Frame, words: dict[str, str], zone: Zone
     local = datetime.fromtimestamp(finding.start_ms / 1000, tz=UTC).astimezone(zone)
     return [
         f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#c01818" stroke-width="2"/>',
-        label(x + 5, HEIGHT - BOTTOM - 6, f"{words['onset']} {local:%d/%m %H:%M}", colour="#c01818"),
+        label(
+            x + 5, HEIGHT - BOTTOM - 6, f"{words['onset']} {local:%d/%m %H:%M}", colour="#c01818"
+        ),
     ]
 
 

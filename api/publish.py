@@ -1,8 +1,8 @@
 """Findings that were reported: once out, an order stays known, also when it proves wrong.
 
-What the rounds judge may change with late data; a crew that was sent was sent. So each judged episode is
-matched with what was reported before, keeps its incident and the round that first reported it, and what is
-no longer judged so gets an end.
+What the rounds judge may change with late data; a crew that was sent was sent. So each judged
+episode is matched with what was reported before, keeps its incident and the round that first
+reported it, and what is no longer judged so gets an end.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,13 +85,13 @@ class Published:
     def reconcile(self, episodes: Iterable[Episode], now_ms: int) -> None:
         """Bring the list up to what is judged now."""
         by_matter: dict[tuple[int, FindingKind], list[Row]] = {}
-        for row in self._rows:
-            by_matter.setdefault((row.row, row.kind), []).append(row)
+        for known in self._rows:
+            by_matter.setdefault((known.row, known.kind), []).append(known)
         renamed: dict[str, str] = {}
         matched: set[int] = set()
         fresh: list[Episode] = []
         for e in sorted(episodes, key=lambda e: (e.raised_ms, e.start_ms, e.row)):
-            row = next(
+            match = next(
                 (
                     r
                     for r in by_matter.get((e.row, e.kind), [])
@@ -99,12 +99,12 @@ class Published:
                 ),
                 None,
             )
-            if row is None:
+            if match is None:
                 fresh.append(e)
                 continue
-            matched.add(id(row))
-            renamed.setdefault(e.incident, row.incident)
-            self._update(row, e)
+            matched.add(id(match))
+            renamed.setdefault(e.incident, match.incident)
+            self._update(match, e)
         for e in fresh:
             out = self._order_out(e, by_matter)
             if out and e.incident not in renamed:
@@ -118,9 +118,7 @@ class Published:
                 row.end_ms = max(now_ms, row.start_ms + 1)
                 row.note = f"{row.note} Withdrawn: what came in later does not bear it out.".strip()
 
-    def _order_out(
-        self, e: Episode, by_matter: Mapping[tuple[int, FindingKind], list[Row]]
-    ) -> str:
+    def _order_out(self, e: Episode, by_matter: Mapping[tuple[int, FindingKind], list[Row]]) -> str:
         """Incident of an order that a light round sent out for the same luminaire, if it stands."""
         rows = [
             r
