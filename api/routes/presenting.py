@@ -263,9 +263,9 @@ def evidence_lines(evidence: tuple[Evidence, ...], words: Words) -> list[dict[st
         left = len(standing) - MOST_LINES
         more = words.plural("and %(n)d more like it", "and %(n)d more like it", left)
         lines.append({"text": more % {"n": left}, "lang": ""})
-    for note in dict.fromkeys(one.note for one in standing[:MOST_LINES] if one.note):
-        lines.append({"text": note, "lang": "en" if words.language != "en" else ""})
-    return lines
+    foreign = "en" if words.language != "en" else ""
+    notes = dict.fromkeys(one.note for one in standing[:MOST_LINES] if one.note)
+    return lines + [{"text": note, "lang": foreign} for note in notes]
 
 
 MOST_LINES = 6

@@ -20,7 +20,7 @@ LONGEST_MS = 35 * DAY_MS
 
 
 class ReadingOut(BaseModel):
-    """One observation. Bits of `flags`: 1 late, 2 clock, 4 suspect, 8 time replaced, 16 simulated."""
+    """One observation. `flags`: 1 late, 2 clock, 4 suspect, 8 time replaced, 16 simulated."""
 
     device_id: str
     time: str

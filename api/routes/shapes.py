@@ -58,7 +58,7 @@ class In(BaseModel):
 
 def _clean(text: str) -> str:
     """Free text without control characters; line ends and tabs stay."""
-    if any(ord(c) < 32 and c not in "\n\r\t" or 0xD800 <= ord(c) <= 0xDFFF for c in text):
+    if any((ord(c) < 32 and c not in "\n\r\t") or 0xD800 <= ord(c) <= 0xDFFF for c in text):
         raise ValueError("control characters are not allowed")
     return text
 

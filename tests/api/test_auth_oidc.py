@@ -119,7 +119,10 @@ class Issuer:
 def issuer(services: Services) -> Issuer:
     made = Issuer()
     access = services.settings.access.model_copy(update={
-        "oidc_issuer": ISSUER, "oidc_client_id": "ljusvakt", "oidc_client_secret": SecretStr("x")})  # fmt: skip
+        "oidc_issuer": ISSUER,
+        "oidc_client_id": "ljusvakt",
+        "oidc_client_secret": SecretStr("x"),
+    })  # fmt: skip
     services.settings = services.settings.model_copy(update={"access": access})
     services.oidc_transport = httpx2.MockTransport(made)
     services.ledger.create_user("anna", roles=["crew"], oidc_subject="s-1", now_ms=NOW_MS)

@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from contracts.seeded_city import NOW_MS
+from fastapi.sse import ServerSentEvent
+from starlette.requests import Request
+
 from api.app import create_app
 from api.auth import Principal, Role, access_of, principal_again
 from api.operations.work_orders import Action
 from api.problems import ProblemError
 from api.routes import events
 from api.services import Services
-from contracts.seeded_city import NOW_MS
-from fastapi.sse import ServerSentEvent
-from starlette.requests import Request
 
 pytestmark = pytest.mark.anyio
 
