@@ -61,7 +61,8 @@ def quick_look(
     known = (dark | fresh | silent) & ~planned
     found = dead_sections(dead, onset, known, street, whole, rules)
     found = [s for s in found if not others_silent(s, silent, quiet, street, whole)]
-    return found + dark_tunnels(dead, known, onset, street, found)
+    tunnels = dark_tunnels(dead, known, onset, street, found)
+    return found + [s for s in tunnels if not others_silent(s, silent, quiet, street, whole)]
 
 
 def dark_now(
