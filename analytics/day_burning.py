@@ -1,4 +1,4 @@
-"""Luminaires that burn by day: with watts at once, with light alone by what the sky cannot explain."""
+"""Luminaires that burn by day: by their watts, or by light that the sky cannot explain."""
 
 import numpy as np
 

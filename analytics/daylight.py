@@ -1,4 +1,4 @@
-"""The second sensor we do not have: how a lux sensor answers daylight, against peers under the same sky.
+"""The second sensor we do not have: how a sensor answers daylight, against peers.
 
 A lamp fault changes the night only. A fault of the sensor, dirt or snow on its dome changes night
 and day by the same factor. A lamp that burns by day adds the same lux whatever the sun does.
@@ -74,7 +74,8 @@ def group_medians(values: Floats, members: Ints) -> tuple[Floats, Ints]:
     n = gathered.shape[-1] - np.count_nonzero(np.isnan(ordered), axis=-1)
     low = np.take_along_axis(ordered, np.maximum((n - 1) // 2, 0)[..., None], -1)[..., 0]
     high = np.take_along_axis(ordered, np.minimum(n // 2, n - 1).clip(0)[..., None], -1)[..., 0]
-    return np.ascontiguousarray(((low + high) / 2).T), np.ascontiguousarray(n.T)
+    middle = ((low + high) / 2).astype(np.float32, copy=False)
+    return np.ascontiguousarray(middle.T), np.ascontiguousarray(n.T.astype(np.int32))
 
 
 def peer_sky(log_lux: Floats, share: Floats, members: Ints, peers: Ints) -> Floats:

@@ -375,7 +375,8 @@ class Judge:
         members = np.bincount(street.feeder[on_feeder], minlength=size)
         dead = (silent == members) & (members >= self.rules.section)
         dead_feeder: Bools = dead[np.maximum(street.feeder, 0)]
-        return never & street.mains & on_feeder & dead_feeder
+        out = never & street.mains & on_feeder & dead_feeder
+        return out  # noqa: RET504 - the name carries the type
 
     def left_over(self, was: Bools, dead: Bools) -> Bools:
         """Members still dead though most of their section is back: they have their own fault."""

@@ -377,7 +377,8 @@ def burn(
     dark &= np.isfinite(own)[:, None]
 
     out.n_lit[rows] = count(wanted)
-    dark_times(out, rows, dark, seen, x / limit, start_ms + columns.start * SLOT_MS)
+    relative = (x / limit).astype(np.float32, copy=False)
+    dark_times(out, rows, dark, seen, relative, start_ms + columns.start * SLOT_MS)
 
     elevation = np.stack([e.elevation for e in expected])
     out.first_deg[rows], out.last_deg[rows] = switching_elevations(

@@ -78,7 +78,7 @@ class FeatureStore:
         where = self.root / "features" / f"night={night_name(number)}" / "part.parquet"
         if not where.exists():
             return None
-        table = pq.read_table(where, partitioning=None)
+        table = pq.ParquetFile(where).read()
         there = table.column("device").to_pylist()
         columns: dict[str, npt.NDArray[np.generic]] = {}
         for name in NIGHT_FEATURES:
@@ -214,7 +214,7 @@ def fields_of(e: Episode) -> dict[str, Any]:
     return {name: getattr(e, name) for name in Episode.__slots__}
 
 
-def plain(e: Episode) -> dict[str, object]:
+def plain(e: Episode) -> dict[str, Any]:
     """An episode as JSON can hold it."""
     return asdict(e) | {"kind": e.kind.value, "cause_kind": e.cause_kind.value}
 

@@ -8,12 +8,12 @@ and told.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
@@ -26,6 +26,10 @@ from ingest.reading import Quantity
 from ingest.stores import Columns, StoredEvent
 
 __all__ = ["Feed", "FeedSource", "read_feed"]
+
+pc: Any = pyarrow.compute  # its functions are made at run time and carry no types
+ArrowTable: TypeAlias = Any
+ArrowColumn: TypeAlias = Any
 
 SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz", ".jsonl", ".ndjson", ".geojson", ".json")
 USED = (Quantity.ILLUMINANCE, Quantity.POWER, Quantity.LAMP_STATUS, Quantity.DIMMING)
@@ -242,7 +246,7 @@ def readable(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith((".", "_"))
 
 
-def load_table(path: Path) -> pa.Table:
+def load_table(path: Path) -> ArrowTable:
     """A file as an Arrow table, with what its folders' names say (`quantity=...`).
 
     Raises
@@ -253,7 +257,7 @@ def load_table(path: Path) -> pa.Table:
     name = path.name.lower()
     try:
         if name.endswith((".parquet", ".pq")):
-            table = pq.read_table(path, partitioning=None)
+            table = pq.ParquetFile(path).read()
         elif name.endswith((".csv", ".csv.gz")):
             table = load_csv(path)
         elif name.endswith((".geojson", ".json")):
@@ -269,7 +273,7 @@ def load_table(path: Path) -> pa.Table:
     return table.rename_columns([c.strip().lower() for c in table.column_names])
 
 
-def load_csv(path: Path) -> pa.Table:
+def load_csv(path: Path) -> ArrowTable:
     """A comma, semicolon or tab separated table; decimal commas where columns are semicolons."""
     with pa.input_stream(str(path), compression="detect") as stream:
         head = stream.read(65_536)
@@ -289,7 +293,7 @@ def load_csv(path: Path) -> pa.Table:
     )
 
 
-def load_geojson(path: Path) -> pa.Table:
+def load_geojson(path: Path) -> ArrowTable:
     """Features as rows; a point's coordinates become `lon` and `lat`."""
     import json
 
@@ -304,7 +308,7 @@ def load_geojson(path: Path) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def times_of(table: pa.Table, *names: str) -> npt.NDArray[np.int64] | None:
+def times_of(table: ArrowTable, *names: str) -> npt.NDArray[np.int64] | None:
     """A column of times [ms, UTC]; the lowest integer in empty cells, None without column."""
     column = next((table.column(n) for n in names if n in table.column_names), None)
     if column is None:
@@ -327,7 +331,7 @@ def times_of(table: pa.Table, *names: str) -> npt.NDArray[np.int64] | None:
     return text_times(column)
 
 
-def text_times(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def text_times(column: ArrowColumn) -> npt.NDArray[np.int64]:
     """Times written out; those without a zone are UTC."""
     from api.tables import as_moment
 
@@ -343,14 +347,14 @@ def text_times(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return found
 
 
-def filled(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def filled(column: ArrowColumn) -> npt.NDArray[np.int64]:
     """Integers with the lowest one for "not known"."""
     known = pc.fill_null(column, int(np.iinfo(np.int64).min))
     whole: npt.NDArray[np.int64] = known.to_numpy().astype(np.int64)
     return whole
 
 
-def numbers_of(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def numbers_of(column: ArrowColumn) -> npt.NDArray[np.float64]:
     """A column of numbers; NaN where a cell holds none. Text with decimal commas is read."""
     kind = column.type
     if pa.types.is_null(kind):
@@ -366,7 +370,7 @@ def numbers_of(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def texts_of(table: pa.Table, name: str) -> list[str]:
+def texts_of(table: ArrowTable, name: str) -> list[str]:
     """A column of words, empty where there is none."""
     if name not in table.column_names:
         return [""] * len(table)
@@ -374,7 +378,7 @@ def texts_of(table: pa.Table, name: str) -> list[str]:
 
 
 def keep_readings(
-    tables: Iterable[pa.Table], remarks: list[str]
+    tables: Iterable[ArrowTable], remarks: list[str]
 ) -> tuple[list[str], dict[Quantity, Kept]]:
     """Readings by quantity, sorted by night, device and time; the last write of a repeat wins."""
     parts: dict[Quantity, list[tuple[Any, ...]]] = {}
@@ -409,7 +413,7 @@ def keep_readings(
     return ids, {quantity: k for quantity, k in kept.items() if len(k.time_ms)}
 
 
-def quantities_in(table: pa.Table) -> Iterator[tuple[Quantity, npt.NDArray[np.float64]]]:
+def quantities_in(table: ArrowTable) -> Iterator[tuple[Quantity, npt.NDArray[np.float64]]]:
     """The quantities a round uses: a column each, or in long form (`quantity`, `value`)."""
     names = table.column_names
     if "quantity" in names and "value" in names:
@@ -433,7 +437,7 @@ def with_broken_clocks(
     return np.where(broken, received_ms, time_ms) if broken.any() else time_ms
 
 
-def device_numbers(column: pa.ChunkedArray, number_of: dict[str, int]) -> npt.NDArray[np.int32]:
+def device_numbers(column: ArrowColumn, number_of: dict[str, int]) -> npt.NDArray[np.int32]:
     """Numbers for device ids, handed out as they appear."""
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(pc.cast(column, pa.string()))
@@ -484,7 +488,7 @@ def sort_kept(
     return Kept(device, time_ms, value, received_ms, night0, first_of.astype(np.int64))
 
 
-def read_events(tables: Iterable[pa.Table], remarks: list[str]) -> list[StoredEvent]:
+def read_events(tables: Iterable[ArrowTable], remarks: list[str]) -> list[StoredEvent]:
     """Fault reports, by time."""
     out: list[StoredEvent] = []
     for table in tables:
@@ -517,7 +521,7 @@ def truth_of(text: str) -> bool | None:
     return None
 
 
-def read_maintenance(tables: Iterable[pa.Table]) -> list[Maintenance]:
+def read_maintenance(tables: Iterable[ArrowTable]) -> list[Maintenance]:
     """The maintenance log, by time."""
     out: list[Maintenance] = []
     for table in tables:
@@ -533,7 +537,7 @@ def read_maintenance(tables: Iterable[pa.Table]) -> list[Maintenance]:
     return sorted(out, key=lambda m: (m.time_ms, m.device_id))
 
 
-def read_assets(tables: Iterable[pa.Table], remarks: list[str]) -> list[Asset]:
+def read_assets(tables: Iterable[ArrowTable], remarks: list[str]) -> list[Asset]:
     """What stands in the street; a row without a device is told and left out."""
     out: dict[str, Asset] = {}
     for table in tables:

@@ -145,6 +145,8 @@ class NightRound:
 
     def noon_round(self, readings: ReadingSource, now_ms: int) -> RoundResult:
         """Settle every night that has passed by now, and those that late data touched."""
+        if not self.street.n:
+            return self._result(now_ms)
         last = night_of(now_ms) - 1
         self._judged = 0
         self._rewind()
@@ -160,6 +162,8 @@ class NightRound:
 
     def light_round(self, readings: ReadingSource, now_ms: int) -> RoundResult:
         """Report what is urgent or grouped in the night that is going on."""
+        if not self.street.n:
+            return self._result(now_ms)
         number = night_of(now_ms)
         start_ms = window_start(number)
         grids = self._grids(readings, start_ms, min(start_ms + DAY_MS, now_ms), now_ms)

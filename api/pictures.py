@@ -184,7 +184,8 @@ def nights(frame: Frame, asset: Asset, words: dict[str, str]) -> list[str]:
     edges = np.flatnonzero(np.diff(np.r_[0, dark.astype(np.int8), 0]))
     out: list[str] = []
     for a, b in zip(edges[::2], edges[1::2], strict=True):
-        x0, x1 = frame.x(time_ms[a]), frame.x(time_ms[min(b, len(time_ms) - 1)])
+        x0 = frame.x(float(time_ms[a]))
+        x1 = frame.x(float(time_ms[min(int(b), len(time_ms) - 1)]))
         out.append(
             f'<rect x="{x0:.1f}" y="{TOP}" width="{max(x1 - x0, 0):.1f}" '
             f'height="{HEIGHT - TOP - BOTTOM}" fill="#e3e6ee"/>'
@@ -250,7 +251,9 @@ def own_dots(
     breaks = np.flatnonzero(np.diff(time_ms) > 3 * SLOT_MS) + 1
     out: list[str] = []
     for part in np.split(np.arange(len(time_ms)), breaks):
-        points = " ".join(f"{frame.x(time_ms[i]):.1f},{y_of(value[i]):.1f}" for i in part)
+        points = " ".join(
+            f"{frame.x(float(time_ms[i])):.1f},{y_of(float(value[i])):.1f}" for i in part
+        )
         out.append(f'<polyline points="{points}" fill="none" stroke="#0b4f9e" stroke-width="1.6"/>')
     return out
 

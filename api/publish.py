@@ -74,7 +74,7 @@ class Published:
             values["cause_kind"] = CauseKind(values["cause_kind"])
             self._rows.append(Row(**values))
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self) -> list[dict[str, Any]]:
         """As JSON can hold them."""
         return [
             {name: getattr(r, name) for name in Row.__slots__ if name != "row"}

@@ -26,7 +26,9 @@ def load_rules(path: Path) -> Rules:
     values: dict[str, float | int] = {}
     for name, value in given.items():
         if name not in known:
-            raise BadInputError(f"{path}: no rule is called {name}.", remedy=f"One of: {', '.join(known)}.")
+            raise BadInputError(
+                f"{path}: no rule is called {name}.", remedy=f"One of: {', '.join(known)}."
+            )
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadInputError(f"{path}: {name} must be a number, not {value!r}.")
         values[name] = known[name](value)

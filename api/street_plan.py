@@ -62,9 +62,7 @@ def numbered(names: Sequence[str]) -> tuple[Ints, list[str]]:
 
 def numbers(values: Sequence[float | None], default: float = float("nan")) -> Floats:
     """Numbers with a default where not known or not above zero."""
-    return np.array(
-        [default if v is None or not v > 0 else v for v in values], dtype=np.float32
-    )
+    return np.array([default if v is None or not v > 0 else v for v in values], dtype=np.float32)
 
 
 def plan_street(assets: Sequence[Asset]) -> StreetPlan:
@@ -79,7 +77,9 @@ def plan_street(assets: Sequence[Asset]) -> StreetPlan:
         [a.kind is AssetKind.TUNNEL or a.switching is Switching.ALWAYS for a in lights], dtype=bool
     )
     # A segment that hangs on two feeders is two lines of cable.
-    line, _ = numbered([f"{a.feeder}\0{a.segment}" if a.segment or a.feeder else "" for a in lights])
+    line, _ = numbered(
+        [f"{a.feeder}\0{a.segment}" if a.segment or a.feeder else "" for a in lights]
+    )
     position = np.array(
         [-1 if a.segment_order is None else a.segment_order for a in lights], dtype=np.int32
     )

@@ -19,9 +19,7 @@ def backtest(
     feed_dir: Annotated[
         Path | None, typer.Argument(help="Folder with readings, assets, events, maintenance.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Findings: .csv, .jsonl or .parquet.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Findings: .csv, .jsonl or .parquet.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Run the light rounds as well.")] = False,
     rules: Annotated[
         list[Path] | None, typer.Option(help="TOML with thresholds; twice compares two sets.")

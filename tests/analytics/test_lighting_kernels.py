@@ -9,7 +9,15 @@ from oracles import lighting_loops as loops
 
 from analytics.cause import sections
 from analytics.daylight import group_medians
-from analytics.grid import SLOT_MS, SLOTS, clock_shift, lay_out, night_of, row_quantiles, window_start
+from analytics.grid import (
+    SLOT_MS,
+    SLOTS,
+    clock_shift,
+    lay_out,
+    night_of,
+    row_quantiles,
+    window_start,
+)
 from analytics.nights import dark_ending, transitions
 from analytics.street import cable_neighbours, padded_groups, peer_groups
 

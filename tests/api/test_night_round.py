@@ -1,0 +1,305 @@
+"""The round over a street that a reader can hold in mind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from street_of_lamps import Street
+
+from analytics.grid import window_start
+from analytics.rules import Rules
+from api.assets import Supply
+from api.feature_store import FeatureStore
+from api.night_round import Maintenance, NightRound
+
+
+def settle(street, *, features=None, maintenance=(), rounds=None, store=None):
+    """Run the noon rounds one by one; the last result."""
+    engine = NightRound(
+        street.assets,
+        rules=Rules(),
+        features=features or FeatureStore(),
+        maintenance=maintenance,
+    )
+    source = store or street.store()
+    result = None
+    for night in range(rounds or street.nights):
+        result = engine.noon_round(source, window_start(street.first_night + night + 1))
+    return result
+
+
+def said(result, *, open_only=False):
+    """Kinds by luminaire."""
+    return sorted(
+        (f.luminaire_id, f.kind.value) for f in result.findings if f.end_ms is None or not open_only
+    )
+
+
+def test_a_healthy_street_raises_nothing():
+    result = settle(Street(nights=12))
+    assert result.findings == []
+    assert set(result.states.values()) == {"ok"}
+
+
+def test_one_dark_lamp_is_one_order_at_the_first_noon():
+    street = Street()
+    street.lit[2, street.at(1, 9) :] = 0
+    result = settle(street, rounds=2)
+    assert said(result) == [("L0-02", "lamp_failure")]
+    finding = result.findings[0]
+    assert finding.raised_ms == window_start(street.first_night + 2)
+    assert abs(finding.start_ms - street.moment(1, 9)) <= 1_200_000
+    assert finding.cause_id == "L0-02"
+    assert result.states["L0-02"] == "faulty"
+
+
+def test_light_ends_the_finding_and_silence_does_not():
+    street = Street(nights=4)
+    street.lit[2, street.at(0, 9) : street.at(2, 0)] = 0
+    street.heard[2, street.at(1, 0) : street.at(2, 0)] = False
+    store = street.store()
+    silent = settle(street, rounds=2, store=store)
+    assert said(silent, open_only=True) == [("L0-02", "lamp_failure")]
+    lit = settle(street, rounds=3, store=store)
+    assert said(lit, open_only=True) == []
+    assert lit.findings[0].end_ms > street.moment(2, 0)
+
+
+def test_silence_is_not_darkness():
+    street = Street()
+    street.heard[3, street.at(1, 6) : street.at(1, 22)] = False
+    assert said(settle(street)) == []
+
+
+def test_a_feeder_that_goes_dark_is_one_order_on_the_feeder():
+    street = Street()
+    street.lit[:6, street.at(1, 8) :] = 0
+    result = settle(street, rounds=2)
+    assert len(result.findings) == 6
+    assert {f.kind.value for f in result.findings} == {"supply_loss"}
+    assert len({f.incident for f in result.findings}) == 1
+    assert {(f.cause_kind.value, f.cause_id) for f in result.findings} == {("feeder", "F0")}
+
+
+def test_five_in_a_row_are_one_urgent_order_on_the_segment():
+    street = Street(lamps=12)
+    street.lit[3:8, street.at(1, 8) :] = 0
+    result = settle(street, rounds=2)
+    assert len(result.findings) == 5
+    assert len({f.incident for f in result.findings}) == 1
+    assert {f.cause_kind.value for f in result.findings} == {"segment"}
+    assert {f.severity.value for f in result.findings} == {"urgent"}
+
+
+def test_a_mains_fed_feeder_that_falls_silent_is_a_loss_of_supply():
+    street = Street(supply=Supply.MAINS)
+    street.assets = [replace(a, gateway="G") for a in street.assets]
+    street.heard[:6, street.at(1, 8) :] = False
+    result = settle(street, rounds=2)
+    assert {f.kind.value for f in result.findings} == {"supply_loss"}
+    assert len({f.incident for f in result.findings}) == 1
+
+
+def test_a_dead_gateway_is_one_order_on_the_gateway_and_no_darkness():
+    street = Street(feeders=4, nights=4)
+    street.assets = [
+        replace(a, gateway="G-A" if a.feeder in ("F0", "F1") else "G-B") for a in street.assets
+    ]
+    street.heard[:12, street.at(1, 8) :] = False
+    result = settle(street)
+    assert {f.kind.value for f in result.findings} == {"communication_failure"}
+    assert len({f.incident for f in result.findings}) == 1
+    assert {(f.cause_kind.value, f.cause_id) for f in result.findings} == {("gateway", "G-A")}
+    assert result.states["L0-00"] == "unknown"
+    assert result.states["L3-00"] == "ok"
+
+
+def test_a_city_that_falls_silent_at_once_is_our_own_deafness():
+    street = Street(nights=4, supply=Supply.MAINS)
+    street.heard[:, street.at(2, 3) :] = False
+    assert said(settle(street)) == []
+
+
+def test_a_stuck_sensor_goes_to_the_sensor_crew():
+    street = Street()
+    street.held[4, street.at(1, 0) :] = 18.3
+    assert said(settle(street)) == [("L0-04", "sensor_stuck")]
+
+
+def test_a_report_still_standing_after_an_hour_raises_for_a_controller_without_lux():
+    street = Street()
+    street.heard[1] = False
+    street.report(1, 1, 9, "lamp_failure", True)
+    result = settle(street, rounds=2)
+    assert said(result) == [("L0-01", "lamp_failure")]
+    assert "controller" in result.findings[0].note
+
+
+def test_a_single_report_that_was_taken_back_raises_nothing():
+    street = Street()
+    street.heard[1] = False
+    street.report(1, 1, 9, "lamp_failure", True)
+    street.report(1, 1, 9.4, "lamp_failure", False)
+    assert said(settle(street)) == []
+
+
+def test_reports_never_outvote_the_light():
+    street = Street()
+    street.report(1, 1, 9, "lamp_failure", True)
+    street.report(1, 1, 11, "lamp_failure", True)
+    assert said(settle(street)) == []
+
+
+def test_planned_work_raises_nothing():
+    street = Street()
+    street.lit[2, street.at(1, 4) : street.at(2, 0)] = 0
+    work = [
+        Maintenance("L0-02", street.moment(1, 3), "planned_off"),
+        Maintenance("L0-02", street.moment(2, 0), "planned_on"),
+    ]
+    assert said(settle(street, maintenance=work)) == []
+
+
+def test_late_data_redoes_its_night_only_and_comes_to_the_same_end():
+    street = Street(nights=6)
+    street.lit[2, street.at(2, 9) :] = 0
+    full = street.store()
+    street.heard[:3, street.at(2, 6) : street.at(3, 0)] = False
+    part = street.store()
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    noons = [window_start(street.first_night + k + 1) for k in range(6)]
+    for noon in noons[:5]:
+        engine.noon_round(part, noon)
+    engine.mark_dirty([street.first_night + 2])
+    late = engine.noon_round(full, noons[5])
+    assert late.nights_judged == 2  # the dirty one and the new one
+    straight = settle(street, store=full)
+    assert {(f.device_id, f.kind, f.start_ms) for f in late.findings} == {
+        (f.device_id, f.kind, f.start_ms) for f in straight.findings
+    }
+
+
+def test_a_restart_in_mid_history_changes_nothing(tmp_path):
+    street = Street(nights=5)
+    street.lit[2, street.at(1, 9) :] = 0
+    street.held[7, street.at(2, 0) :] = 18.0
+    store = street.store()
+    straight = settle(street, features=FeatureStore(tmp_path / "a"), store=store)
+    halting = None
+    for k in range(street.nights):
+        engine = NightRound(street.assets, rules=Rules(), features=FeatureStore(tmp_path / "b"))
+        halting = engine.noon_round(store, window_start(street.first_night + k + 1))
+    assert halting is not None
+    assert halting.findings == straight.findings
+    features = [sorted((tmp_path / d / "features").rglob("*.parquet")) for d in "ab"]
+    assert [p.read_bytes() for p in features[0]] == [p.read_bytes() for p in features[1]]
+
+
+def test_everything_remembered_can_be_rebuilt_from_the_features(tmp_path):
+    street = Street(nights=5)
+    street.lit[2, street.at(1, 9) :] = 0
+    store = street.store()
+    before = settle(street, features=FeatureStore(tmp_path), store=store)
+    for checkpoint in (tmp_path / "memory").glob("*.npz"):
+        checkpoint.unlink()
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore(tmp_path))
+    after = engine.noon_round(store, window_start(street.first_night + 5))
+    assert after.nights_judged == 0
+    assert [f.incident for f in after.findings] == [f.incident for f in before.findings]
+    assert [f.raised_ms for f in after.findings] == [f.raised_ms for f in before.findings]
+
+
+@pytest.mark.parametrize("supply", [Supply.BATTERY, Supply.MAINS])
+def test_a_light_round_reports_a_dead_feeder_and_noon_agrees(supply):
+    street = Street(feeders=3, nights=3, supply=supply)
+    street.assets = [replace(a, gateway="G") for a in street.assets]
+    fault = street.at(1, 9)
+    if supply is Supply.BATTERY:
+        street.lit[:6, fault:] = 0
+    else:
+        street.heard[:6, fault:] = False
+    store = street.store()
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    engine.noon_round(store, window_start(street.first_night + 1))
+    raised = None
+    for minutes in range(0, 180, 10):
+        result = engine.light_round(store, street.moment(1, 9 + minutes / 60))
+        if result.findings:
+            raised = minutes
+            break
+    assert raised is not None
+    assert raised <= (45 if supply is Supply.BATTERY else 75)
+    noon = engine.noon_round(store, window_start(street.first_night + 2))
+    assert len(noon.findings) == 6
+    assert {f.incident for f in noon.findings} == {f.incident for f in result.findings}
+    assert len({f.incident for f in noon.findings}) == 1
+
+
+def test_a_sensor_that_loses_light_by_night_and_day_is_blind_and_a_lamp_is_not_blamed():
+    street = Street(nights=16)
+    street.gain[3, street.at(12, 3) :] = 0.4
+    result = settle(street)
+    assert said(result) == [("L0-03", "sensor_blind")]
+
+
+def test_a_lamp_that_loses_half_its_light_in_one_step_is_a_dimming_failure():
+    street = Street(nights=16)
+    street.lit[3, street.at(12, 3) :] *= 0.5
+    result = settle(street)
+    assert said(result) == [("L0-03", "dimming_failure")]
+
+
+def test_a_shop_window_that_goes_out_is_nobodys_fault():
+    street = Street(nights=17)
+    hour = (street.time_ms / 3_600_000) % 24
+    shop = (hour > 15) & (hour < 22) & (np.arange(len(hour)) < street.at(12))
+    street.stray_lx[3, shop] = 9.0
+    assert said(settle(street)) == []
+
+
+def test_a_dark_lamp_does_not_make_its_neighbours_fade():
+    street = Street(nights=18)
+    street.lit[3, street.at(12, 3) :] = 0
+    assert said(settle(street)) == [("L0-03", "lamp_failure")]
+
+
+def test_a_lamp_that_burns_by_day_is_found_by_light_alone():
+    street = Street(nights=20, lamps=8, sky_share=0.02)
+    street.lit[3, street.at(12) :] = 1
+    result = settle(street)
+    assert said(result) == [("L0-03", "lamp_unexpected_on")]
+
+
+def test_going_out_and_coming_back_is_cycling():
+    street = Street(nights=4)
+    for night in range(1, 4):
+        for k in range(5):
+            on = street.at(night, 7 + 2 * k)
+            street.lit[3, on : on + street.at(0, 0.7)] = 0
+    assert said(settle(street)) == [("L0-03", "cycling_failure")]
+
+
+def test_a_lamp_that_comes_on_an_hour_late_is_a_switching_error():
+    street = Street(nights=16)
+    dusk = street.elevation < -5
+    starts = np.flatnonzero(np.diff(dusk.astype(int)) == 1) + 1
+    for start in starts[starts > street.at(12)]:
+        street.lit[3, start : start + 7] = 0
+    assert said(settle(street)) == [("L0-03", "switching_error")]
+
+
+def test_midsummer_nights_and_a_land_without_night_are_survived():
+    midsummer = Street(nights=4, first_night=20_624)
+    assert said(settle(midsummer)) == []
+    polar = Street(nights=3, first_night=20_624)
+    polar.assets = [replace(a, lat=70.0) for a in polar.assets]
+    polar.lit[:] = 0
+    assert said(settle(polar)) == []
+
+
+def test_an_empty_registry_and_an_empty_store_give_an_empty_picture():
+    street = Street()
+    engine = NightRound([], rules=Rules(), features=FeatureStore())
+    result = engine.noon_round(street.store(), window_start(street.first_night + 1))
+    assert result.findings == []
+    assert result.states == {}
