@@ -486,14 +486,11 @@ def fit_controls(
         moved = np.zeros(len(candidates))
         moved[fit] = steps(np.log1p(block[:, fit]), window.n_pre)
         reasons[Exclusion.IMPLAUSIBLE] = np.abs(moved) > IMPLAUSIBLE_LOG
-    usable: list[int] = []
-    unfit: list[tuple[int, Exclusion]] = []
-    for i, column in enumerate(candidates):
-        why = next((reason for reason, mask in reasons.items() if mask[i]), None)
-        if why is None:
-            usable.append(column)
-        else:
-            unfit.append((column, why))
+    masks = np.array(list(reasons.values()))
+    first = np.where(masks.any(axis=0), masks.argmax(axis=0), -1).tolist()
+    names = list(reasons)
+    usable = [column for column, why in zip(candidates, first, strict=True) if why < 0]
+    unfit = [(c, names[why]) for c, why in zip(candidates, first, strict=True) if why >= 0]
     return tuple(usable), tuple(unfit)
 
 
@@ -504,9 +501,11 @@ def zeroed(block: Floats) -> Floats:
 
 def mean_present(block: Floats, axis: int = 0) -> Floats:
     """Mean of what is present along `axis`; NaN where nothing is (silence is not zero)."""
-    n = np.isfinite(block).sum(axis=axis)
-    total = zeroed(block).sum(axis=axis)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+    known = np.isfinite(block)
+    n = np.add.reduce(known, axis=axis, dtype=np.float64)
+    total = np.add.reduce(np.where(known, block, 0.0), axis=axis)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / n)
 
 
 def median_present(block: Floats) -> Floats:
@@ -517,6 +516,9 @@ def median_present(block: Floats) -> Floats:
     if not len(block):
         return np.full(block.shape[1:], np.nan)
     ordered = np.sort(block, axis=0)
+    rows = len(block)
+    if np.isfinite(ordered[-1]).all():  # NaN would have been sorted to the end
+        return np.asarray((ordered[(rows - 1) // 2] + ordered[rows // 2]) / 2)
     n = np.isfinite(ordered).sum(axis=0)
     low = np.maximum((n - 1) // 2, 0)[None]
     high = np.maximum(n // 2, 0)[None]
