@@ -79,6 +79,9 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
     if not filled:
         return empty()
     renumbered, names = _renumber(filled)
+    if len(filled) == 1:
+        (one,) = filled
+        return Columns(renumbered[0], one.time_ms, one.value, one.received_ms, one.flags, names)
     return Columns(
         np.concatenate(renumbered),
         np.concatenate([part.time_ms for part in filled]),
@@ -130,33 +133,40 @@ def merge(columns: Columns) -> Columns:
         device, columns.time_ms, columns.value, columns.received_ms, columns.flags, names
     )
     key = _sort_key(columns)
-    if key is None:
-        # Times so far apart that no common key holds them: the slow, general way.
-        order = np.lexsort((columns.time_ms, columns.device))
-        return _without_unused(_last_of_each_key(rows(columns, order)))
     if np.all(key[1:] > key[:-1]):
         return _without_unused(columns)
-    return _without_unused(_last_of_each_key(rows(columns, np.argsort(key, kind="stable"))))
+    order = np.argsort(key, kind="stable")
+    return _without_unused(rows(columns, order[_newest_of_each_key(columns, key, order)]))
 
 
-def _sort_key(columns: Columns) -> npt.NDArray[np.int64] | None:
-    """One integer a row that orders by device, then time; None where int64 cannot hold it."""
+def _sort_key(columns: Columns) -> npt.NDArray[np.int64]:
+    """One integer a row that orders by device, then time."""
     lowest = int(columns.time_ms.min())
     span = int(columns.time_ms.max()) - lowest + 1
-    if span * len(columns.device_ids) > _INT64_MAX:
-        return None
-    return columns.device.astype(np.int64) * span + (columns.time_ms - lowest)
+    if span * len(columns.device_ids) <= _INT64_MAX:
+        return columns.device.astype(np.int64) * span + (columns.time_ms - lowest)
+    # Times so far apart that no product holds them: their rank stands in for them.
+    _, rank = np.unique(columns.time_ms, return_inverse=True)
+    return columns.device.astype(np.int64) * len(columns) + rank
 
 
-def _last_of_each_key(ordered: Columns) -> Columns:
-    """One row a key of rows that are stably sorted by key, as `merge` promises."""
-    device, time_ms, value = ordered.device, ordered.time_ms, ordered.value
-    new_key = np.r_[True, (device[1:] != device[:-1]) | (time_ms[1:] != time_ms[:-1])]
-    withdrawn = (ordered.flags & Flag.WITHDRAWN) != 0
+def _newest_of_each_key(
+    columns: Columns, key: npt.NDArray[np.int64], order: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
+    """Places in `order` of one row a key, as `merge` promises; `order` sorts by key, stably.
+
+    Only what is compared is sorted here: a city's day is some hundred megabytes.
+    """
+    ordered = key[order]
+    new_key = np.r_[True, ordered[1:] != ordered[:-1]]
+    value = columns.value[order]
+    withdrawn = (columns.flags & Flag.WITHDRAWN)[order]
     changed = (value[1:] != value[:-1]) | (withdrawn[1:] != withdrawn[:-1])
-    new_run = new_key | np.r_[True, changed]
-    start_of_run = np.maximum.accumulate(np.where(new_run, np.arange(len(time_ms)), 0))
-    return rows(ordered, start_of_run[np.r_[new_key[1:], True]])
+    start_of_run = np.flatnonzero(new_key | np.r_[True, changed])
+    last_of_key = np.r_[np.flatnonzero(new_key)[1:], len(order)] - 1
+    at: npt.NDArray[np.intp] = np.searchsorted(start_of_run, last_of_key, "right") - 1
+    newest: npt.NDArray[np.intp] = start_of_run[at]
+    return newest
 
 
 def _without_unused(columns: Columns) -> Columns:
