@@ -2,6 +2,9 @@
 
 import csv
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -53,6 +56,39 @@ def test_the_files_do_not_depend_on_the_run_or_the_number_of_processes(
         "readings.parquet", "assets.csv", "maintenance.csv", "events.csv", "truth.csv",
         "counts.csv",
     }  # fmt: skip
+
+
+PLAIN = """
+import hashlib, sys
+from pathlib import Path
+from firmware_sim.feed import write_feed
+from firmware_sim.scenario import load_scenario
+folder = Path(sys.argv[1])
+write_feed(load_scenario("hard").changed(luminaires=60, days=4), folder, processes=1)
+print(hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.iterdir()))).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_an_older_processor_writes_the_same_bytes(tmp_path: Path) -> None:
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+
+    fast = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
+    if not fast:
+        pytest.skip("this processor has nothing that could be switched off")
+    digest = {}
+    for name, disabled in (("as it is", ""), ("plain", " ".join(fast))):
+        run = subprocess.run(
+            [sys.executable, "-c", PLAIN, str(tmp_path / name)],
+            env={**os.environ, "NPY_DISABLE_CPU_FEATURES": disabled},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digest[name] = run.stdout.strip()
+
+    assert digest["plain"] == digest["as it is"]
+    assert len(digest["plain"]) == 64
 
 
 def test_readings_do_not_change_from_one_release_to_the_next(small_feed: Path) -> None:
