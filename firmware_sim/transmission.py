@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Number = TypeVar("Number", np.int32, np.int64, np.float64)
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-LOST_HOURS, OUTAGE_HOURS, LATE_HOURS, UNSET_HOURS = (1.0, 9.0), (1.0, 18.0), (3.0, 30.0), (1.0, 6.0)
+LOST_HOURS, OUTAGE_HOURS, LATE_HOURS, UNSET_HOURS = (1.0, 9.0), (1.0, 18.0), (3.0, 20.0), (1.0, 6.0)
 REPORTED = {
     "lamp_failure": "lamp_failure",
     "dimming_failure": "lamp_power_too_low",
