@@ -210,18 +210,20 @@ def lines_of(placed: list[Asset]) -> list[MapSegment]:
 
 
 def labels_of(placed: list[Asset]) -> list[MapLabel]:
-    """Where the name of each area goes: above the middle of its luminaires."""
+    """Where the name of each area goes: in the middle of its luminaires."""
     by_area: dict[str, list[Asset]] = defaultdict(list)
     for one in placed:
-        if one.area:
-            by_area[one.area].append(one)
+        # A city that has drawn no areas still knows in which part of it a luminaire stands.
+        name = one.area or (one.site if one.kind is AssetKind.LUMINAIRE else "")
+        if name:
+            by_area[name].append(one)
     if len(by_area) > 40:
         return []
     return [
         MapLabel(
             text=area,
             lon=round(median(a.lon or 0.0 for a in stands), 6),
-            lat=round(max(a.lat or 0.0 for a in stands), 6),
+            lat=round(median(a.lat or 0.0 for a in stands), 6),
         )
         for area, stands in sorted(by_area.items())
     ]

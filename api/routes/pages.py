@@ -104,6 +104,7 @@ def map_words(words: Words) -> Markup:
             "states": states_of(words),
             "reasons": {kind: words.text(text) for kind, text in KINDS.items()},
             "order": words.text("Work order"),
+            "outside": words.text("{n} outside – show all"),
             "no_map": words.text("This browser cannot draw the map."),
             "list": words.text("See the luminaires as a list"),
             "empty": words.text("No luminaires have a known position yet."),

@@ -130,7 +130,7 @@ def place(
         low=low_lines(low, words),
         low_head=low_head(low, words),
         low_none=words.text("No hour of the week is below the threshold.")
-        if low and low["n_fits"]
+        if low and any(state != "insufficient" for state in low["state"])
         else words.text("At least four weeks of counts are needed to say."),
         method=method_text(low, words),
         series=series_of(counts, weeks, words),

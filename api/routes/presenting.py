@@ -243,28 +243,32 @@ def numbers_text(evidence: Evidence, words: Words) -> str:
     return ", ".join(
         words.text(pattern) % words.number(evidence.evidence[name] * factor, digits)
         for name, (pattern, factor, digits) in NUMBERS.items()
-        if name in evidence.evidence
+        if evidence.evidence.get(name)
     )
 
 
 def evidence_lines(evidence: tuple[Evidence, ...], words: Words) -> list[dict[str, str]]:
-    """What each finding says, in numbers where crews have a word for them.
+    """What the findings say, in numbers where crews have a word for them.
 
-    The sentence of the finding itself is English; it is marked so on a Swedish page, and stands
-    once where several luminaires share it.
+    Luminaires that tell the same are one line. The sentence of a finding itself is English; it is
+    marked so on a Swedish page.
     """
     standing = [one for one in evidence if not one.withdrawn]
-    lines: list[dict[str, str]] = []
-    for one in standing[:MOST_LINES]:
+    told: dict[str, list[str]] = {}
+    for one in standing:
         parts = [numbers_text(one, words), words.text("since %s") % words.moment(one.start_ms)]
-        text = f"{one.luminaire_id}: {', '.join(part for part in parts if part)}"
-        lines.append({"text": text, "lang": ""})
-    if len(standing) > MOST_LINES:
-        left = len(standing) - MOST_LINES
+        text = ", ".join(part for part in parts if part)
+        told.setdefault(text, []).append(one.luminaire_id)
+    lines: list[dict[str, str]] = []
+    for text, names in list(told.items())[:MOST_LINES]:
+        several = words.plural("%(n)d luminaire", "%(n)d luminaires", len(names))
+        who = names[0] if len(names) == 1 else several % {"n": len(names)}
+        lines.append({"text": f"{who}: {text}", "lang": ""})
+    if left := sum(len(names) for names in list(told.values())[MOST_LINES:]):
         more = words.plural("and %(n)d more like it", "and %(n)d more like it", left)
         lines.append({"text": more % {"n": left}, "lang": ""})
     foreign = "en" if words.language != "en" else ""
-    notes = dict.fromkeys(one.note for one in standing[:MOST_LINES] if one.note)
+    notes = list(dict.fromkeys(one.note for one in standing if one.note))[:MOST_LINES]
     return lines + [{"text": note, "lang": foreign} for note in notes]
 
 

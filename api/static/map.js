@@ -67,13 +67,38 @@ function segmentsOf(data) {
   };
 }
 
-/** @param {MapData} data */
-function boundsOf(data) {
+/** @typedef {[[number, number], [number, number]]} Box */
+
+/** @param {MapData} data @param {number} rest Share left out on each side. @param {number} margin @returns {Box} */
+function boundsOf(data, rest, margin) {
   const { lon, lat } = data.luminaires;
-  // Most of the city, not its last lamp: the outermost percent would shrink everything else.
   const at = (/** @type {number[]} */ v, /** @type {number} */ q) => [...v].sort((a, b) => a - b)[Math.round(q * (v.length - 1))];
-  return /** @type {[[number, number], [number, number]]} */ (
-    [[at(lon, 0.005), at(lat, 0.005)], [at(lon, 0.995), at(lat, 0.995)]]);
+  const [w, s, e, n] = [at(lon, rest), at(lat, rest), at(lon, 1 - rest), at(lat, 1 - rest)];
+  const x = (e - w) * margin, y = (n - s) * margin;
+  return [[w - x, s - y], [e + x, n + y]];
+}
+
+/** @param {MapData} data @param {Box} box How many stand outside of it. */
+function outsideOf(data, [[w, s], [e, n]]) {
+  const { lon, lat } = data.luminaires;
+  return lon.filter((x, i) => x < w || x > e || lat[i] < s || lat[i] > n).length;
+}
+
+/**
+ * A far suburb would shrink the city to a spot: begin with most of it, say how many are left out,
+ * and show them at a press.
+ * @param {any} map @param {MapData} data @param {number} outside
+ */
+function wayToAll(map, data, outside) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "quiet map-all";
+  button.textContent = words.outside.replace("{n}", String(outside));
+  button.addEventListener("click", () => {
+    map.fitBounds(boundsOf(data, 0, 0), { padding: 28 });
+    button.remove();
+  });
+  holder.append(button);
 }
 
 /** @returns {Promise<MapData>} */
@@ -129,8 +154,9 @@ async function show() {
   }
   library.setWorkerUrl(holder.dataset.worker);
   const wait = document.getElementById("map-wait");
+  const core = boundsOf(data, 0.1, 0.3), outside = outsideOf(data, core);
   const map = new library.Map({
-    container: holder, bounds: boundsOf(data), fitBoundsOptions: { padding: 28 },
+    container: holder, bounds: outside ? core : boundsOf(data, 0, 0), fitBoundsOptions: { padding: 28 },
     attributionControl: false, dragRotate: false, pitchWithRotate: false, maxZoom: 19,
     cooperativeGestures: matchMedia("(pointer: coarse)").matches, locale: words.gestures,
     style: { version: 8, sources: {}, layers: [{ id: "ground", type: "background", paint: { "background-color": colour("map") } }] },
@@ -180,6 +206,7 @@ async function show() {
     });
     map.on("mouseenter", "luminaires", () => { map.getCanvas().style.cursor = "pointer"; });
     map.on("mouseleave", "luminaires", () => { map.getCanvas().style.cursor = ""; });
+    if (outside) wayToAll(map, data, outside);
     map.once("idle", () => { wait?.remove(); holder.dataset.ready = "map"; });
   });
   document.addEventListener("ljusvakt:changed", () => {

@@ -11,6 +11,7 @@ const ink = css.getPropertyValue("--ink-soft").trim(), line = css.getPropertyVal
 const plot = new Plot({
   width: holder.clientWidth, height: 220,
   tzDate: (/** @type {number} */ seconds) => Plot.tzDate(new Date(seconds * 1000), data.zone),
+  legend: { show: false },
   scales: { x: { time: true } },
   series: [{}, { label: data.label, stroke: css.getPropertyValue("--accent").trim(), width: 1.25, spanGaps: false, points: { show: false } }],
   axes: [
