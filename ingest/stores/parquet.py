@@ -183,22 +183,23 @@ class ParquetStore:
 
         Whole days are remembered per file, so asking again costs the tail alone.
         """
-        parts = [at_kept_precision(quantity, self._tail(quantity, start_ms, stop_ms, None))]
+        tail = self._tail(quantity, start_ms, stop_ms, None)
+        if withdrawals(tail):
+            # What was taken back may have been a day's newest: the one before it must be found.
+            return latest_of(self.columns(quantity, start_ms=start_ms, stop_ms=stop_ms))
         first, last = start_ms // DAY_MS, (stop_ms - 1) // DAY_MS
+        parts: list[Columns] = []
         for day in self.days(quantity):
             if first <= day <= last:
-                whole = day * DAY_MS >= start_ms and (day + 1) * DAY_MS <= stop_ms
-                parts.insert(
-                    len(parts) - 1,
+                start, stop = max(start_ms, day * DAY_MS), min(stop_ms, (day + 1) * DAY_MS)
+                whole = stop - start == DAY_MS
+                parts.append(
                     self._latest_of_day(quantity, day)
                     if whole
-                    else self.archived(
-                        quantity,
-                        start_ms=max(start_ms, day * DAY_MS),
-                        stop_ms=min(stop_ms, (day + 1) * DAY_MS),
-                    ),
+                    else self.archived(quantity, start_ms=start, stop_ms=stop)
                 )
-        return latest_of(standing(merge(concatenate(parts))))
+        parts.append(at_kept_precision(quantity, tail))
+        return latest_of(merge(concatenate(parts)))
 
     def _tail(
         self, quantity: Quantity, start_ms: int, stop_ms: int, devices: Sequence[str] | None

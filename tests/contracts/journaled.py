@@ -58,6 +58,9 @@ class Journaled:
     def columns(self, quantity: Quantity, **window) -> Columns:
         return self.store.columns(quantity, **window)
 
+    def latest(self, quantity: Quantity, **window) -> Columns:
+        return self.store.latest(quantity, **window)
+
     def events(self, **window) -> list[StoredEvent]:
         return self.store.events(**window)
 

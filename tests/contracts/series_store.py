@@ -139,6 +139,23 @@ class SeriesStoreContract:
         assert everything(store) == rows
         assert rows_of(out) == rows[1:]
 
+    def test_the_latest_reading_of_each_device_is_its_newest_that_stands(
+        self, store: SeriesStore
+    ) -> None:
+        """Not in the protocol, but all of ours have it."""
+        rows = [
+            ("L-1", NOON_MS, 1.0, NOON_MS, 0),
+            ("L-2", NOON_MS + 5, 2.0, NOON_MS, 0),
+            ("L-1", NOON_MS + DAY_MS, 3.0, NOON_MS, 0),
+            ("L-3", NOON_MS + 2 * DAY_MS, 4.0, NOON_MS, 0),
+        ]
+        taken_back = ("L-1", NOON_MS + DAY_MS, 3.0, NOON_MS, int(Flag.WITHDRAWN))
+        window = {"start_ms": NOON_MS, "stop_ms": NOON_MS + 2 * DAY_MS}
+        store.add(Quantity.ILLUMINANCE, columns_of(rows))
+        assert rows_of(store.latest(Quantity.ILLUMINANCE, **window)) == [rows[2], rows[1]]
+        store.add(Quantity.ILLUMINANCE, columns_of([taken_back]))
+        assert rows_of(store.latest(Quantity.ILLUMINANCE, **window)) == [rows[0], rows[1]]
+
     def test_only_the_devices_asked_for_come(self, store: SeriesStore) -> None:
         rows = [(f"L-{k}", NOON_MS, float(k), NOON_MS, 0) for k in range(5)]
         store.add(Quantity.ILLUMINANCE, columns_of(rows))

@@ -10,7 +10,7 @@ from contracts.journaled import Journaled, batch_of, event_batch
 from contracts.series_store import columns_of, rows_of
 
 from ingest.errors import StoreError
-from ingest.reading import Quantity
+from ingest.reading import Flag, Quantity
 from ingest.sealer import NOTE, Sealer
 from ingest.stores import Columns, StoredEvent
 from ingest.stores.merging import DAY_MS
@@ -343,3 +343,13 @@ async def test_a_bug_in_the_way_does_not_end_the_loop(
         await running
     assert failures == [0]
     assert city.in_journal() == 0
+
+
+def test_the_latest_reading_is_the_one_before_where_the_newest_was_taken_back(city: City) -> None:
+    city.say(MIDNIGHT_MS, MIDNIGHT_MS + 1)
+    city.sealer._drain()
+    window = {"start_ms": MIDNIGHT_MS - DAY_MS, "stop_ms": MIDNIGHT_MS + DAY_MS}
+    assert list(city.store.latest(LUX, **window).time_ms) == [MIDNIGHT_MS + 1]
+    taken_back = [("L-1", MIDNIGHT_MS + 1, 1.0, city.now, int(Flag.WITHDRAWN))]
+    city.journal.commit(batch_of(LUX, columns_of(taken_back)))
+    assert list(city.store.latest(LUX, **window).time_ms) == [MIDNIGHT_MS]
