@@ -41,6 +41,7 @@ PAGE_SIZE = 8192
 ROW_BYTES = 29  # int32 device | int64 time | float64 value | int64 received | uint8 flags
 MERGE_ABOVE = 10_000  # so many entries of one quantity and day make reading slow
 MERGE_READINGS = 50_000  # and this is a blob that is quick to read
+MERGE_GROUPS = 8
 VACUUM_PAGES = 512
 FOLD_MESSAGES = 200_000  # so many numbered messages are logged before they are folded together
 SEEN = np.dtype(
@@ -764,49 +765,53 @@ class Journal:
         """Put small neighbouring blobs together, under the id of the last of each group.
 
         Under the first id, a shipper half-way would delete readings that it never saw; under the
-        last it only sends some twice.
+        last it only sends some twice. Only neighbours: past a large blob between them, older
+        readings would become newer. A few groups at a time, so that commits need not wait long and
+        memory stays small.
         """
         with self._transaction():
-            sizes = self.db.execute(
-                "SELECT id, length(b) FROM entry WHERE quantity = ? AND day = ?"
-                " AND length(b) < ? ORDER BY id",
-                (quantity, day, MERGE_READINGS * ROW_BYTES // 2),
-            ).fetchall()
-            group: list[int] = []
+            groups: list[list[int]] = [[]]
             size = 0
-            for number, length in sizes:
-                group.append(number)
+            # The length of a blob stands before it; none is read here.
+            for number, length in self.db.execute(
+                "SELECT id, length(b) FROM entry WHERE quantity = ? AND day = ? ORDER BY id",
+                (quantity, day),
+            ):
+                if length > MERGE_READINGS * ROW_BYTES // 2:
+                    groups.append([])
+                    size = 0
+                    continue
+                groups[-1].append(number)
                 size += length
                 if size >= MERGE_READINGS * ROW_BYTES:
-                    self._merge_group(quantity, day, group)
-                    group, size = [], 0
-            self._merge_group(quantity, day, group)
+                    groups.append([])
+                    size = 0
+            whole = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
+            for group in whole[:MERGE_GROUPS]:
+                self._merge_group(quantity, day, group)
 
-    def _merge_group(self, quantity: str, day: int, numbers: list[int]) -> None:
-        if len(numbers) < 2:
-            return
-        # One group's blobs at a time: after an outage all of them would be hundreds of megabytes.
-        group: list[tuple[int, int, int, int, bytes]] = self.db.execute(
-            "SELECT id, n, t_min, t_max, b FROM entry WHERE quantity = ? AND day = ?"
-            " AND id BETWEEN ? AND ? AND length(b) < ? ORDER BY id",
-            (quantity, day, numbers[0], numbers[-1], MERGE_READINGS * ROW_BYTES // 2),
+    def _merge_group(self, quantity: str, day: int, ids: list[int]) -> None:
+        rows = self.db.execute(
+            "SELECT n, t_min, t_max, b FROM entry"
+            " WHERE quantity = ? AND day = ? AND id >= ? AND id <= ? ORDER BY id",
+            (quantity, day, ids[0], ids[-1]),
         ).fetchall()
-        parts = list(zip(*(_rows_of(row[4]) for row in group), strict=True))
+        parts = list(zip(*(_rows_of(row[3]) for row in rows), strict=True))
         device, time_ms, value, received_ms, flags = (np.concatenate(part) for part in parts)
-        self.db.executemany("DELETE FROM entry WHERE id = ?", [(row[0],) for row in group])
+        self.db.executemany("DELETE FROM entry WHERE id = ?", [(number,) for number in ids])
         self.db.execute(
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                group[-1][0],
+                ids[-1],
                 quantity,
                 day,
-                sum(row[1] for row in group),
-                min(row[2] for row in group),
-                max(row[3] for row in group),
+                sum(row[0] for row in rows),
+                min(row[1] for row in rows),
+                max(row[2] for row in rows),
                 _blob_of(device, time_ms, value, received_ms, flags),
             ),
         )
-        self._entries[quantity, day] -= len(group) - 1
+        self._entries[quantity, day] -= len(ids) - 1
 
     def close(self) -> None:
         """Do what is waiting, fold the WAL into the file and let go of it."""

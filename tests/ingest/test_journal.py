@@ -210,6 +210,23 @@ def test_small_neighbours_are_merged_under_the_id_of_the_last(
     assert reader.counters().balanced
 
 
+def test_merging_never_makes_an_older_reading_newer(
+    journal: Journal, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.journal.MERGE_ABOVE", 6)
+    monkeypatch.setattr("ingest.journal.MERGE_READINGS", 40)
+    large = [("d1", NOON_MS + i, 2.0) for i in range(30)]
+    for i in range(3):
+        journal.commit(readings(("d1", NOON_MS + i, 1.0)))
+    journal.commit(readings(*large))
+    for i in range(5):
+        journal.commit(readings(("d2", NOON_MS + i, 3.0)))
+    assert [entry.id for entry in reader.entries(0, 1000)] == [3, 4, 7, 8, 9]
+    newest = {(device, time_ms): value for device, time_ms, value in rows_of(reader)}
+    assert [newest["d1", NOON_MS + i] for i in range(30)] == [2.0] * 30
+    assert reader.counters().in_journal == 38
+
+
 def test_withdrawn_readings_travel_but_do_not_count(
     journal: Journal, reader: JournalReader
 ) -> None:
