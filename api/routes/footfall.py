@@ -1,6 +1,7 @@
 """Footfall as data: places, heat maps, low hours, comparisons, evaluations, and what may leave."""
 
 from calendar import monthrange
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -315,7 +316,20 @@ class EvaluationIn(In):
         return text
 
 
-def plan_of(wanted: EvaluationIn, assets: list[Asset]) -> EvaluationPlan:
+def counter_changes(services: Services, assets: list[Asset]) -> tuple[tuple[str, date], ...]:
+    """When the counter of a place was swapped, by the maintenance log; it then counts anew."""
+    site_of = {a.device_id: a.site or a.device_id for a in assets}
+    return tuple(
+        (
+            site_of[entry.device_id],
+            datetime.fromtimestamp(entry.time_ms / 1000, services.zone).date(),
+        )
+        for entry in services.ledger.maintenance()
+        if entry.action == "sensor_swap" and entry.device_id in site_of
+    )
+
+
+def plan_of(wanted: EvaluationIn, assets: list[Asset], services: Services) -> EvaluationPlan:
     """The plan with the influence zone found by position, where the planner names none."""
     where = positions(assets)
     zone = near_sites(where, wanted.sites, INFLUENCE_ZONE_M) if wanted.near is None else wanted.near
@@ -329,8 +343,18 @@ def plan_of(wanted: EvaluationIn, assets: list[Asset]) -> EvaluationPlan:
         exclude=tuple(wanted.exclude),
         near=tuple(zone),
         also_treated=tuple(wanted.also_treated),
+        device_changes=counter_changes(services, assets),
         stop=None if wanted.stop is None else date.fromisoformat(wanted.stop),
         position=where.get(wanted.sites[0]),
+    )
+
+
+def about(plan: EvaluationPlan, counts: Counts) -> EvaluationPlan:
+    """The plan without neighbours and swapped counters of which nothing was counted."""
+    return replace(
+        plan,
+        near=tuple(s for s in plan.near if s in counts.sites),
+        device_changes=tuple(c for c in plan.device_changes if c[0] in counts.sites),
     )
 
 
@@ -346,8 +370,9 @@ def counts_for(services: Services, assets: list[Asset], plan: EvaluationPlan) ->
 def evaluate_now(wanted: EvaluationIn, services: ServiceDep, principal: Planner) -> dict[str, Any]:
     """Did an intervention change footfall? The change with its interval, or why none is honest."""
     assets = visible_counters(services, principal)
-    plan = plan_of(wanted, assets)
-    return evaluation_json(evaluate(counts_for(services, assets, plan), plan))
+    plan = plan_of(wanted, assets, services)
+    counts = counts_for(services, assets, plan)
+    return evaluation_json(evaluate(counts, about(plan, counts)))
 
 
 @router.post("/evaluations/report", response_class=Response, responses=FILES)
@@ -359,8 +384,9 @@ def evaluation_report(
 ) -> Response:
     """The same as a printable page."""
     assets = visible_counters(services, principal)
-    plan = plan_of(wanted, assets)
-    found = evaluate(counts_for(services, assets, plan), plan)
+    plan = plan_of(wanted, assets, services)
+    counts = counts_for(services, assets, plan)
+    found = evaluate(counts, about(plan, counts))
     return Response(evaluation_page(found, lang), media_type="text/html; charset=utf-8")
 
 

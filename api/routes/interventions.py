@@ -42,6 +42,8 @@ from api.routes.footfall import (
     FILES,
     LATEST,
     PLANNERS,
+    about,
+    counter_changes,
     counts_between,
     counts_for,
     local_today,
@@ -408,7 +410,7 @@ def change(
     return out(made, local_today(services))
 
 
-def plan_from(one: Intervention, assets: list[Asset]) -> EvaluationPlan:
+def plan_from(one: Intervention, assets: list[Asset], services: Services) -> EvaluationPlan:
     """What is to be evaluated; neighbours are found by position where none are named."""
     where = positions(assets)
     near = one.near or tuple(near_sites(where, one.sites, INFLUENCE_ZONE_M))
@@ -418,6 +420,7 @@ def plan_from(one: Intervention, assets: list[Asset]) -> EvaluationPlan:
         band=one.band,
         exclude=one.exclude,
         near=near,
+        device_changes=counter_changes(services, assets),
         stop=one.end,
         position=next((where[s] for s in one.sites if s in where), None),
     )
@@ -434,7 +437,7 @@ def make_plan(intervention_id: int, services: ServiceDep, principal: Planner) ->
         )
     assets = visible_counters(services, principal)
     counts = counts_between(services, assets, today - timedelta(days=419), today)
-    asked = plan_from(one, assets)
+    asked = about(plan_from(one, assets, services), counts)
     hours, series = next(iter(band_matrix(counts, asked).values()))
     found = planned_effect(
         series,
@@ -484,8 +487,9 @@ def answered(
 ) -> tuple[Evaluation, dict[str, Any]]:
     """The evaluation of an intervention, and as plain values with its sentences."""
     assets = visible_counters(services, principal)
-    asked = plan_from(one, assets)
-    found = evaluate(counts_for(services, assets, asked), asked)
+    asked = plan_from(one, assets, services)
+    counts = counts_for(services, assets, asked)
+    found = evaluate(counts, about(asked, counts))
     plain = evaluation_json(found)
     plain["sentence"] = {
         lang: sentence(found.main.effect, lang, band_name(found.main, lang))

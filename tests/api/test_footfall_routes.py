@@ -2,6 +2,9 @@
 
 import pytest
 from contracts.counted_city import SQUARES, add_squares, day_before_now
+from contracts.seeded_city import NOW_MS
+
+from api.ledger.views import Maintenance
 
 
 @pytest.fixture
@@ -120,3 +123,18 @@ def test_everybody_may_see_a_month_with_small_counts_withheld(services, client):
     assert open_month.status_code == 422
     free = client.get("/api/v1/footfall/public", params={"site": "Torg 1", "month": "2026-09-03"})
     assert free.status_code == 422
+
+
+def test_a_swapped_counter_is_known_from_the_maintenance_log(services, city):
+    at_ms = NOW_MS - 90 * 86_400_000
+    services.ledger.add_maintenance(
+        [Maintenance("square-1", at_ms, "sensor_swap"), Maintenance("square-4", at_ms, "cleaned"),
+         Maintenance("square-5", at_ms, "sensor_swap")]
+    )  # fmt: skip
+    wanted = {"start": day_before_now(70), "band": "day", "near": []}
+    url = "/api/v1/footfall/evaluations"
+    mine = city.post(url, json={"sites": ["Torg 1"], **wanted}).json()
+    assert mine["result"]["refused"] == "device_changed"
+    other = city.post(url, json={"sites": ["Torg 2"], **wanted}).json()["result"]
+    left_out = {e["site"] for e in other["excluded"] if e["reason"] == "device_changed"}
+    assert left_out == {"Torg 1", "Torg 5"}

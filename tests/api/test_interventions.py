@@ -149,7 +149,8 @@ def test_factors_no_sensor_measures_are_not_guessed(city):
     assert all(f["before"] is None for f in factors)
 
 
-def test_a_small_project_needs_no_pack(city):
+def test_a_small_project_needs_no_pack(acting):
+    city = acting("planner")
     made = recorded(city, budget_sek=900_000.0)
     assert city.get(f"{URL}/{made['id']}/pack").json()["requirements"] == []
 
@@ -162,8 +163,8 @@ def test_a_small_project_needs_no_pack(city):
         {"budget_account": "min egen"}, {"title": "a\x07b"},
     ],
 )  # fmt: skip
-def test_what_is_no_intervention_is_refused(city, more):
-    assert city.post(URL, json=wanted(**more)).status_code == 422
+def test_what_is_no_intervention_is_refused(acting, more):
+    assert acting("planner").post(URL, json=wanted(**more)).status_code == 422
 
 
 def test_crews_and_strangers_may_not_record_interventions(acting, client):
