@@ -306,6 +306,10 @@ class EvaluationIn(In):
         default=None, max_length=100, description="By position where not given"
     )
     also_treated: list[Name] = Field(default=[], max_length=500)
+    lighting_failed_before: float = Field(
+        default=0.0, ge=0, le=1, description="Share of dark hours with failed lighting"
+    )
+    lighting_failed_after: float = Field(default=0.0, ge=0, le=1)
     stop: str | None = Field(default=None, max_length=10)
 
     @field_validator("start", "stop")
@@ -344,6 +348,7 @@ def plan_of(wanted: EvaluationIn, assets: list[Asset], services: Services) -> Ev
         near=tuple(zone),
         also_treated=tuple(wanted.also_treated),
         device_changes=counter_changes(services, assets),
+        lighting_failed=(wanted.lighting_failed_before, wanted.lighting_failed_after),
         stop=None if wanted.stop is None else date.fromisoformat(wanted.stop),
         position=where.get(wanted.sites[0]),
     )

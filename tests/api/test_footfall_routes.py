@@ -138,3 +138,10 @@ def test_a_swapped_counter_is_known_from_the_maintenance_log(services, city):
     other = city.post(url, json={"sites": ["Torg 2"], **wanted}).json()["result"]
     left_out = {e["site"] for e in other["excluded"] if e["reason"] == "device_changed"}
     assert left_out == {"Torg 1", "Torg 5"}
+
+
+def test_lighting_that_failed_is_no_test_of_lighting(city):
+    wanted = {"sites": ["Torg 1"], "start": day_before_now(70), "band": "day", "near": [],
+              "lighting_failed_after": 0.2}  # fmt: skip
+    found = city.post("/api/v1/footfall/evaluations", json=wanted).json()
+    assert found["result"]["refused"] == "lighting_failed"
