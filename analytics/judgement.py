@@ -374,9 +374,8 @@ class Judge:
         silent = np.bincount(street.feeder[never & on_feeder], minlength=size)
         members = np.bincount(street.feeder[on_feeder], minlength=size)
         dead = (silent == members) & (members >= self.rules.section)
-        dead_feeder: Bools = dead[np.maximum(street.feeder, 0)]
-        out = never & street.mains & on_feeder & dead_feeder
-        return out  # noqa: RET504 - the name carries the type
+        found: Bools = never & street.mains & on_feeder & dead[np.maximum(street.feeder, 0)]
+        return found
 
     def left_over(self, was: Bools, dead: Bools) -> Bools:
         """Members still dead though most of their section is back: they have their own fault."""
