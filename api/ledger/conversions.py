@@ -1,5 +1,6 @@
 """Rows into views and back; nothing else knows both."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -135,6 +136,20 @@ def order(row: WorkOrderRow) -> WorkOrder:
     values["crew"] = Crew(row.crew)
     values["budget_account"] = BudgetAccount(row.budget_account)
     values["due_ms"] = None if row.due_ms == NO_DUE_MS else row.due_ms
+    return WorkOrder(**values)
+
+
+ORDER_COLUMNS = tuple(getattr(WorkOrderRow, name) for name in ORDER_FIELDS)
+
+
+def order_of_columns(row: Sequence[Any]) -> WorkOrder:
+    """A work order from its columns in the order of `ORDER_COLUMNS`."""
+    values = dict(zip(ORDER_FIELDS, row, strict=True))
+    values["state"] = WorkOrderState(values["state"])
+    values["crew"] = Crew(values["crew"])
+    values["budget_account"] = BudgetAccount(values["budget_account"])
+    if values["due_ms"] == NO_DUE_MS:
+        values["due_ms"] = None
     return WorkOrder(**values)
 
 

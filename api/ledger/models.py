@@ -174,6 +174,7 @@ class WorkOrderRow(Base):
     # The board reads newest urgency first, page by page; each filter has its own way in.
     __table_args__ = (
         Index("ix_work_orders_board", "is_open", "rank", "due_ms", "id"),
+        Index("ix_work_orders_all", "rank", "due_ms", "id"),
         Index("ix_work_orders_area", "area", "is_open", "rank", "due_ms", "id"),
         Index("ix_work_orders_state", "state", "rank", "due_ms", "id"),
         Index("ix_work_orders_assignee", "assignee", "is_open", "rank", "due_ms", "id"),

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.assets import Asset, AssetKind
@@ -119,14 +119,8 @@ class Street:
             found = difference(session, given, whole=whole)
             if found.empty:
                 return found
-            stored = {row.device_id: row for row in session.scalars(select(AssetRow))}
             touched = {*found.added, *(change.device_id for change in found.changed)}
-            for asset in given:
-                if asset.device_id in touched:
-                    write_asset(session, stored.get(asset.device_id), asset, now_ms)
-            for device in found.removed:
-                close_history(session, device, now_ms)
-                session.delete(stored[device])
+            write_assets(session, [a for a in given if a.device_id in touched], found, now_ms)
             bump_registry(session)
             return found
 
@@ -348,35 +342,40 @@ def difference(session: Session, given: Sequence[Asset], *, whole: bool) -> Asse
     return AssetDiff(added, tuple(changed), removed, len(wanted) - len(added) - len(changed))
 
 
-def write_asset(session: Session, row: AssetRow | None, asset: Asset, now_ms: int) -> None:
-    """One asset, and where its device sits from now on."""
-    moved = row is None or row.luminaire_id != asset.luminaire_id
-    values = to_view.asset_values(asset)
-    if row is None:
-        session.add(AssetRow(**values))
-    else:
-        for name, value in values.items():
-            setattr(row, name, value)
-    if moved:
-        close_history(session, asset.device_id, now_ms)
-        session.add(
-            DeviceHistoryRow(
-                device_id=asset.device_id, luminaire_id=asset.luminaire_id, from_ms=now_ms
-            )
-        )
+def write_assets(session: Session, assets: Sequence[Asset], found: AssetDiff, now_ms: int) -> None:
+    """The assets that are new or changed, and where their devices sit from now on.
 
-
-def close_history(session: Session, device_id: str, now_ms: int) -> None:
-    """The device sits there no longer."""
-    for old in session.scalars(
-        select(DeviceHistoryRow).where(
-            DeviceHistoryRow.device_id == device_id, DeviceHistoryRow.until_ms.is_(None)
-        )
-    ):
-        old.until_ms = now_ms
-    session.execute(
-        delete(DeviceHistoryRow).where(DeviceHistoryRow.from_ms == DeviceHistoryRow.until_ms)
-    )
+    In bulk: a city of 33,000 luminaires comes in at once.
+    """
+    added = set(found.added)
+    values = [to_view.asset_values(asset) for asset in assets]
+    if new := [v for v in values if v["device_id"] in added]:
+        session.execute(insert(AssetRow), new)
+    if old := [v for v in values if v["device_id"] not in added]:
+        session.execute(update(AssetRow), old)
+    moved = added | {
+        c.device_id for c in found.changed for name, _, _ in c.fields if name == "luminaire_id"
+    }
+    ending = (moved - added) | set(found.removed)
+    if ending:
+        for row in session.scalars(
+            select(DeviceHistoryRow).where(DeviceHistoryRow.until_ms.is_(None))
+        ):
+            if row.device_id in ending:
+                if row.from_ms == now_ms:
+                    session.delete(row)  # it sat there for no time at all
+                else:
+                    row.until_ms = now_ms
+        session.flush()
+    sits = [
+        {"device_id": a.device_id, "luminaire_id": a.luminaire_id, "from_ms": now_ms}
+        for a in assets
+        if a.device_id in moved
+    ]
+    if sits:
+        session.execute(insert(DeviceHistoryRow), sits)
+    for i in range(0, len(found.removed), 500):
+        session.execute(delete(AssetRow).where(AssetRow.device_id.in_(found.removed[i : i + 500])))
 
 
 def registry_version(session: Session) -> int:

@@ -368,6 +368,7 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         batch_op.create_index(
             "ix_work_orders_board", ["is_open", "rank", "due_ms", "id"], unique=False
         )
+        batch_op.create_index("ix_work_orders_all", ["rank", "due_ms", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_work_orders_cause_id"), ["cause_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_work_orders_site"), ["site"], unique=False)
         batch_op.create_index(
@@ -596,6 +597,7 @@ def downgrade() -> None:  # noqa: PLR0915 - one statement a table
         batch_op.drop_index(batch_op.f("ix_work_orders_site"))
         batch_op.drop_index(batch_op.f("ix_work_orders_cause_id"))
         batch_op.drop_index("ix_work_orders_board")
+        batch_op.drop_index("ix_work_orders_all")
         batch_op.drop_index("ix_work_orders_assignee")
         batch_op.drop_index("ix_work_orders_area")
 
