@@ -113,6 +113,11 @@ class Frames:
         self._pending[key] = [merged, *(heard for heard in known if heard not in near)]
         return Verdict(repeat, tuple({ms for ms in later if ms is not None and ms != at}))
 
+    @property
+    def pending(self) -> bool:
+        """Whether something was heard that is not durable yet."""
+        return bool(self._pending)
+
     def write(self) -> None:
         """Put the changes into the running transaction."""
         new = list[tuple[bytes, int, int, int | None]]()

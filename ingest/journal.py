@@ -203,6 +203,8 @@ class Journal:
         self._synchronous = synchronous
         self._lock_fd = _take_writer_lock(path)
         self._waiting: deque[tuple[Callable[[], Counter[str]], Future[None]]] = deque()
+        self._owed: list[Batch] = []
+        self._paid: list[Batch] = []
         self._thread = threading.local()
         self._closed = False
         self.executor = ThreadPoolExecutor(
@@ -374,19 +376,43 @@ class Journal:
         return self.call(Journal._commit, batch)
 
     def _commit(self, batch: Batch) -> int:
-        if why := self._why_full(batch.nbytes + 2 * PAGE_SIZE):
-            raise JournalFullError(why)
+        if any(batch is one for one in self._paid):
+            self._paid = [one for one in self._paid if one is not batch]
+            return self._last_id  # it went with another's commit
+        batches = [one for one in self._owed if one is not batch] + [batch]
         logged = self._logged
         try:
+            self._must_fit(sum(one.nbytes for one in batches) + 2 * PAGE_SIZE)
             with self._transaction() as counts:
-                self._write_batch(batch, counts)
+                for one in batches:
+                    self._write_batch(one, counts)
                 self._carry_waiting(counts)
+        except JournalError:
+            self._logged = logged
+            self._owe(batch)
+            raise
         except BaseException:
             self._logged = logged
             raise
+        self._paid += batches[:-1]
+        self._owed.clear()
         self.frames.written()
         self._tidy()
         return self._last_id
+
+    def _must_fit(self, more_bytes: int) -> None:
+        if why := self._why_full(more_bytes):
+            raise JournalFullError(why)
+
+    def _owe(self, batch: Batch) -> None:
+        """Remember a batch that failed and has said of rows or frames that they are here.
+
+        Its messages are not acknowledged and it will be tried again. Until then, another commit
+        must not make durable that they were seen, or count their repeats, without the readings
+        themselves: it takes this batch with it.
+        """
+        if (batch.sequences or self.frames.pending) and all(batch is not o for o in self._owed):
+            self._owed.append(batch)
 
     @contextlib.contextmanager
     def _transaction(self) -> Generator[Counter[str]]:

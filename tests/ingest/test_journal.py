@@ -326,6 +326,34 @@ def test_a_failed_commit_leaves_nothing_behind_and_can_be_tried_again(
     assert journal.counters() == reader.counters()
 
 
+def test_what_a_failed_batch_has_seen_is_never_durable_without_its_readings(
+    tmp_path: Path,
+) -> None:
+    journal = open_journal(tmp_path / "journal.db")
+    reader = JournalReader(journal.path)
+    failed = readings(("d1", NOON_MS, 1))
+    seen = Seen("d1", 1, 0, 1, NOON_MS, NOON_MS)
+    journal.receipts.add(seen)
+    failed.sequences.append(seen)
+    journal.quota_bytes = 0
+    with pytest.raises(JournalFullError):
+        journal.commit(failed)
+    journal.quota_bytes = 50_000_000
+    # Another sender's repeat of the same row is counted, and would be acknowledged, now.
+    repeat = Batch()
+    repeat.add_duplicate(1)
+    journal.commit(repeat)
+    assert rows_of(reader) == [("d1", NOON_MS, 1)]
+    journal.commit(failed)
+    assert rows_of(reader) == [("d1", NOON_MS, 1)]
+    counters = reader.counters()
+    assert (counters.received, counters.in_journal, counters.duplicate) == (2, 1, 1)
+    journal.commit(failed)  # once more is a batch of its own again
+    assert len(rows_of(reader)) == 2
+    reader.close()
+    journal.close()
+
+
 def test_a_second_writer_is_told_who_the_first_is(journal: Journal) -> None:
     script = (
         "import sys; from pathlib import Path; from ingest.journal import Journal\n"

@@ -186,3 +186,20 @@ async def test_a_refused_password_is_told_and_not_tried_at_once_again(
         assert "secret-word" not in source.status.last_error
         await source.stop()
         await asyncio.wait_for(task, 5)
+
+
+@pytest.mark.anyio
+async def test_a_broker_that_has_forgotten_everything_is_subscribed_to_again_and_it_is_counted(
+    mosquitto: Path, tmp_path: Path, free_port: int, kind: type[MqttSource]
+) -> None:
+    config = f"listener {free_port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+    with MosquittoServer(mosquitto, tmp_path / "m", free_port, config) as forgetful:
+        bench = MqttBench(forgetful, kind)
+        source = bench.new_source()
+        async with running(source) as inbox:
+            forgetful.kill()
+            forgetful.start()
+            await until(lambda: source.status.connections == 2)
+            assert source.status.sessions_lost == 1
+            await bench.send(TOPIC, [b"after"])
+            await inbox.until(lambda: inbox.payloads == [b"after"])
