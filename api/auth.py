@@ -307,6 +307,7 @@ class Needs:
         self.page = page
 
     async def __call__(self, request: Request) -> Principal:
+        """Whoever asks, if they may."""
         principal = await run_in_threadpool(principal_of, request)
         services = services_of(request)
         if self.page and principal.via == "public" and is_demo_client(request, services):

@@ -69,6 +69,7 @@ class BodyLimit:
         self.app, self.limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is small enough."""
         if scope["type"] == "http":
             length = dict(scope["headers"]).get(b"content-length", b"0")
             if not length.isdigit():
@@ -114,6 +115,7 @@ class HostGuard:
         return "*" in self.hosts or name in self.hosts or is_loopback(name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is meant for us."""
         if scope["type"] == "http":
             host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
             if not self.knows(host):
@@ -145,6 +147,7 @@ class SecurityHeaders:
             self.fixed.append((b"strict-transport-security", b"max-age=31536000"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, and add the headers to the answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

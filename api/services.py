@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 from fastapi import Depends, Request
 
+from api.assets import Asset
 from api.clock import Clock
 from api.i18n import Words
 from api.ledger import Ledger
@@ -85,8 +86,17 @@ class Services:
     requests_per_minute: int = 1200
     streams_per_principal: int = 8
     max_streams: int = 200
+    _assets: tuple[int, Sequence[Asset]] | None = field(default=None, init=False, repr=False)
     # Set when the server stops, so that streams end by themselves.
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def assets(self) -> Sequence[Asset]:
+        """What stands in the street, read again only when the registry has changed."""
+        version = self.ledger.registry_version()
+        kept = self._assets
+        if kept is None or kept[0] != version:
+            kept = self._assets = (version, tuple(self.ledger.assets()))
+        return kept[1]
 
     @property
     def zone(self) -> ZoneInfo:

@@ -53,8 +53,8 @@ def discovered(services: Services) -> dict[str, Any]:
     return found
 
 
-def client_for(services: Services, request: Request) -> OAuth2Client:
-    """Our side of the conversation."""
+def client_for(services: Services, request: Request) -> Any:
+    """Our side of the conversation, an `OAuth2Client`; authlib says nothing about its types."""
     access = services.settings.access
     base = services.settings.http.public_url or str(request.base_url)
     return OAuth2Client(
