@@ -294,7 +294,8 @@ class LiveCity:
         async def publish(message: Message) -> None:
             try:
                 await client.publish(message.topic, message.payload, qos=1, timeout=30)
-            except aiomqtt.MqttError:
+            except BaseException:
+                # Not acknowledged: it goes out on the next connection.
                 link.outbox.append(message)
                 raise
             finally:
