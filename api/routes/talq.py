@@ -31,11 +31,15 @@ def registry_of(services: Services) -> Registry:
     return Registry(devices, enrol=services.settings.rounds.enrol)
 
 
-def messages_of(decoded: Decoded) -> list[tuple[str, bytes]]:
-    """What a report held, as native messages: identity stays (device, quantity, time)."""
+def messages_of(decoded: Decoded, now_ms: int) -> list[tuple[str, bytes]]:
+    """What a report held, as native messages: identity stays (device, quantity, time).
+
+    An entry without a time of its own is dated when it came.
+    """
     found: list[tuple[str, bytes]] = []
     for series in decoded.series:
-        rows = sorted(zip(series.time_ms, series.value, strict=True))
+        times = [t or now_ms for t in series.time_ms]
+        rows = sorted(zip(times, series.value, strict=True))
         for start in range(0, len(rows), ROWS):
             part = rows[start : start + ROWS]
             t0 = part[0][0]
@@ -46,13 +50,13 @@ def messages_of(decoded: Decoded) -> list[tuple[str, bytes]]:
     for event in decoded.events:
         events[event.device_id].append(event)
     for device_id, own in events.items():
-        own.sort(key=lambda e: e.time_ms)
+        own.sort(key=lambda e: e.time_ms or now_ms)
         for start in range(0, len(own), ROWS):
             told = own[start : start + ROWS]
-            t0 = told[0].time_ms
+            t0 = told[0].time_ms or now_ms
             report = {
                 "t0": t0,
-                "dt": [e.time_ms - t0 for e in told],
+                "dt": [(e.time_ms or now_ms) - t0 for e in told],
                 "e": [{"event": e.event, "active": e.active, "info": e.info} for e in told],
             }
             topic = f"ljusvakt/v1/{GROUP}/{device_id}/events"
@@ -108,7 +112,7 @@ async def log_reports(
             raise ProblemError(409, "This talqRequestId was used for another report")
         return JSONResponse(json.loads(before.body), before.status)
     report = await run_in_threadpool(read, services, body)
-    for topic, payload in messages_of(report.decoded):
+    for topic, payload in messages_of(report.decoded, services.clock.now_ms()):
         await services.send(topic, payload)
     problems = [
         {"entry": p.index, "reason": p.reason.value, "description": p.detail}
