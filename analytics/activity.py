@@ -114,7 +114,7 @@ def low_activity(
 
     Parameters
     ----------
-    counts : float (n_days, 24, n_sites) or (n_days * 24, n_sites)
+    counts : float (n_days, 24, n_sites), (n_days * 24, n_sites) or (n_weeks, 168, n_sites)
         People per local clock hour; NaN is missing, 0 is nobody. Only the last `window_days` are
         fitted; what lies before serves persistence. With (n_days, 1, n_sites), people per day,
         the cells are the 7 days of the week and thresholds are people a day.
@@ -178,6 +178,8 @@ def checked_hours(counts: npt.ArrayLike) -> Floats:
     hours = np.asarray(counts, dtype=np.float64)
     if hours.ndim == 2 and len(hours) % 24 == 0:
         hours = hours.reshape(-1, 24, hours.shape[1])
+    elif hours.ndim == 3 and hours.shape[1] == HOURS_OF_WEEK:
+        hours = hours.reshape(-1, 24, hours.shape[2])
     if hours.ndim != 3 or hours.shape[1] not in {1, 24}:
         raise ShapeMismatchError(f"counts must be (n_days, 24, n_sites), not {hours.shape}")
     if np.isinf(hours).any() or (hours < 0).any():

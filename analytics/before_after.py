@@ -397,7 +397,7 @@ def candidate_controls(
 ) -> tuple[list[int], tuple[tuple[int, Exclusion], ...]]:
     """Columns that may be controls by what is known of them, and those that may not."""
     named = range(table.shape[1]) if controls is None else controls
-    if controls is not None and controls:
+    if controls is not None and len(controls):
         checked_columns("controls", list(controls), table)
     reasons: dict[int, Exclusion] = {}
     for why, columns in (

@@ -143,6 +143,8 @@ def test_sites_and_units_follow_their_columns():
 def test_flat_rows_of_hours_are_the_same_as_days_of_hours():
     hours = place(11)
     assert low_activity(hours.reshape(-1, 2)).p_low == pytest.approx(low_activity(hours).p_low)
+    weeks = hours.reshape(8, 168, 2)
+    assert low_activity(weeks).p_low == pytest.approx(low_activity(hours).p_low)
 
 
 def test_days_have_seven_cells():

@@ -233,6 +233,17 @@ def test_a_fifth_of_the_days_missing_still_gives_an_answer():
     assert found.n_controls >= 10
 
 
+def test_columns_may_come_as_arrays():
+    counts = street(21)
+    found = effect(
+        counts, np.int64(0), np.int64(N_PRE), controls=np.arange(1, 8), exclude=np.array([7])
+    )
+    assert found.controls == (1, 2, 3, 4, 5, 6)
+    assert effect(counts, np.array([0]), N_PRE, controls=np.array([], int)).refused is (
+        Refusal.TOO_FEW_CONTROLS
+    )
+
+
 # -- several series -----------------------------------------------------------------------------
 
 
