@@ -252,7 +252,7 @@ class Journal:
             self.db.execute(f"PRAGMA synchronous = {self._synchronous}")
             self.db.execute("PRAGMA wal_autocheckpoint = 2000")
             self.db.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
-            self.db.execute("PRAGMA cache_size = -32768")
+            self.db.execute("PRAGMA cache_size = -16384")
             self.db.execute("PRAGMA mmap_size = 0")
             if fresh:
                 self._make_schema()
