@@ -198,7 +198,7 @@ def test_killed_while_sealing_again_and_again_nothing_acknowledged_is_lost(tmp_p
         )
         assert worker.stdout is not None
         assert worker.stdout.readline() == "up\n"
-        for _ in range(int(rng.integers(3, 15))):
+        for _ in range(int(rng.integers(3, 9))):
             acknowledged = int(worker.stdout.readline())
         moment = time.monotonic() + rng.uniform(0, 0.03)
         while time.monotonic() < moment:
