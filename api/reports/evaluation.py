@@ -438,7 +438,7 @@ def basis(found: Evaluation, plain: Mapping[str, Any], lang: str) -> str:
                 ", ".join(found.names(main.controls)) or "–",
             ),
             (words["missing"], percent(100 * main.share_missing, lang, sign=False, digits=1)),
-            (words["placebo"], "–" if main.refused else f"p = {main.placebo_p:.3f}"),
+            (words["placebo"], placebo_words(main, lang)),
         ]
     )
     left_out = [(e["site"], exclusion(str(e["reason"]), lang)) for e in result["excluded"]]
@@ -462,6 +462,14 @@ def basis(found: Evaluation, plain: Mapping[str, Any], lang: str) -> str:
         f'<p class="small">{escape(str(plain["method"]))}<br>'
         f"{escape(words['hash'])}: {found.data_sha256}</p>"
     )
+
+
+def placebo_words(one: Effect, lang: str) -> str:
+    """The rank among placebos."""
+    if one.refused is not None:
+        return "–"
+    text = f"p = {one.placebo_p:.3f}"
+    return text.replace(".", ",") if lang == "sv" else text
 
 
 def figure(caption: str, svg: str) -> str:

@@ -69,4 +69,5 @@ def percent(value: float, lang: str, *, sign: bool = True, digits: int = 0) -> s
         text = text.replace(".", ",")
     nothing = float(f"{abs(value):.{digits}f}") == 0
     mark = "" if nothing else ("−" if value < 0 else ("+" if sign else ""))
-    return f"{mark}{text}{' ' if lang == 'sv' else ''}%"
+    space = "\u00a0" if lang == "sv" else ""  # a line must not end between number and sign
+    return f"{mark}{text}{space}%"
