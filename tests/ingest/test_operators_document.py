@@ -1,0 +1,25 @@
+"""`docs/operators-ingest.md` promises nothing without a test."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "operators-ingest.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    written = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 10
+    assert named - set(re.findall(r"def (test_\w+)", written)) == set()
+
+
+def test_every_setting_of_mosquitto_it_explains_is_in_both_configurations() -> None:
+    text = (ROOT / "docs" / "operators-ingest.md").read_text(encoding="utf-8")
+    deployed = (ROOT / "deploy" / "mosquitto" / "mosquitto.conf").read_text(encoding="utf-8")
+    table = text.split("## Mosquitto")[1].split("Memory:")[0]
+    explained = re.findall(r"`([a-z_]+(?: [\w]+)?)`", "\n".join(
+        line.split("|")[1] for line in table.splitlines() if line.startswith("| `")
+    ))  # fmt: skip
+    assert len(explained) > 6
+    assert [one for one in explained if one not in deployed] == []
