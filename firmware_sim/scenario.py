@@ -3,14 +3,18 @@
 `docs/scenarios.md` is the reference of every key.
 """
 
+import math
 import re
 import tomllib
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import fields
 
 from firmware_sim.errors import ScenarioError
 
@@ -341,6 +345,18 @@ def parse_scenario(text: str, *, file: str = "scenario") -> Scenario:
     return scenario
 
 
+def numbers_of(scenario: Scenario) -> Iterator[tuple[str, float]]:
+    """Every floating-point value of a scenario with its key."""
+    tables = [(field.name, getattr(scenario, field.name)) for field in fields(scenario)]
+    named = [(name, table) for name, table in tables if name != "fault"]
+    named += [(f"fault[{k}]", fault) for k, fault in enumerate(scenario.fault)]
+    for name, table in named:
+        for field in fields(table):
+            value = getattr(table, field.name)
+            if isinstance(value, float):
+                yield f"{name}.{field.name}", value
+
+
 def check_together(scenario: Scenario, file: str, lines: dict[str, int]) -> None:
     """Refuse what single keys cannot show to be wrong."""
 
@@ -348,6 +364,10 @@ def check_together(scenario: Scenario, file: str, lines: dict[str, int]) -> None
         line = lines.get(key) or lines.get(key.split(".", maxsplit=1)[0], 0)
         return ScenarioError(problem, file=file, line=line, key=key, remedy=remedy)
 
+    for key, value in numbers_of(scenario):
+        # A range lets NaN through: every comparison with it is false.
+        if not math.isfinite(value):
+            raise refuse(key, f"{value} is no number to work with.", "Use a finite number.")
     for interval_s in (*scenario.devices.interval_s, scenario.footfall.interval_s):
         if 86_400 % interval_s:
             raise refuse(
@@ -357,6 +377,11 @@ def check_together(scenario: Scenario, file: str, lines: dict[str, int]) -> None
                 f"{interval_s} s does not divide a day.",
                 "Use 60, 300, 600, 900 or 3600.",
             )
+    try:
+        ZoneInfo(scenario.city.timezone)
+    except (ValueError, OSError, LookupError) as error:
+        problem = f"no time zone {scenario.city.timezone!r}."
+        raise refuse("city.timezone", problem, "Use a name as Europe/Stockholm.") from error
     if not scenario.devices.interval_s:
         raise refuse("devices.interval_s", "no interval given.", "Use [600].")
     if scenario.devices.own_light_low > scenario.devices.own_light_high:

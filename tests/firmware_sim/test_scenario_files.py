@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from firmware_sim import scenario as module
 from firmware_sim.errors import ScenarioError
@@ -48,6 +50,11 @@ def test_every_bundled_scenario_can_be_used(name: str) -> None:
             "fault[0].until_day",
             "not after at_day",
         ),
+        ("[city]\nlat = nan\n", 2, "city.lat", "no number to work with"),
+        ("[[fault]]\nkind = 'misaimed'\nat_day = inf\n", 3, "fault[0].at_day", "no number"),
+        ("[city]\ntimezone = 'Mars/Olympus'\n", 2, "city.timezone", "no time zone"),
+        ("[city]\ntimezone = '../etc'\n", 2, "city.timezone", "no time zone"),
+        ("[scenario]\nstart = '2026-10-01T00:00:00Z'\n", 2, "scenario.start", "Invalid RFC3339"),
         (
             "[devices]\nown_light_low = 0.9\nown_light_high = 0.5\n",
             2,
@@ -65,6 +72,28 @@ def test_what_is_wrong_is_named_with_its_line(text: str, line: int, key: str, wo
     assert str(error).startswith(f"mine.toml:{line}: ")
     assert words in error.message
     assert error.remedy
+
+
+@settings(deadline=None)
+@given(
+    st.text()
+    | st.builds(
+        "[{}]\n{} = {}\n".format,
+        st.sampled_from(["city", "devices", "fault", "x"]),
+        st.sampled_from(["lat", "interval_s", "kind", "timezone", "y"]),
+        st.sampled_from(["1", "-1", "nan", "[]", "{}", "''", "inf", "[0]", "1e400"]),
+    )
+)
+def test_no_text_does_worse_than_an_error_of_ours(text: str) -> None:
+    try:
+        parsed = parse_scenario(text)
+    except ScenarioError as error:
+        remedy = error.remedy
+    else:
+        remedy = "none needed"
+        assert -90 <= parsed.city.lat <= 90
+
+    assert remedy
 
 
 def test_a_missing_file_names_what_could_be_meant() -> None:
