@@ -365,7 +365,7 @@ def check_together(scenario: Scenario, file: str, lines: dict[str, int]) -> None
         return ScenarioError(problem, file=file, line=line, key=key, remedy=remedy)
 
     for key, value in numbers_of(scenario):
-        # A range lets NaN through: every comparison with it is false.
+        # Keys without a range let NaN and infinity through.
         if not math.isfinite(value):
             raise refuse(key, f"{value} is no number to work with.", "Use a finite number.")
     for interval_s in (*scenario.devices.interval_s, scenario.footfall.interval_s):

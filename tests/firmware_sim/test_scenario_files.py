@@ -50,7 +50,7 @@ def test_every_bundled_scenario_can_be_used(name: str) -> None:
             "fault[0].until_day",
             "not after at_day",
         ),
-        ("[city]\nlat = nan\n", 2, "city.lat", "no number to work with"),
+        ("[city]\nlat = nan\n", 2, "city.lat", "Expected `float`"),
         ("[[fault]]\nkind = 'misaimed'\nat_day = inf\n", 3, "fault[0].at_day", "no number"),
         ("[city]\ntimezone = 'Mars/Olympus'\n", 2, "city.timezone", "no time zone"),
         ("[city]\ntimezone = '../etc'\n", 2, "city.timezone", "no time zone"),
