@@ -14,6 +14,7 @@ from analytics.cause import (
     incident_key,
     share_of_feeder,
 )
+from analytics.confidence import confidence_of
 from analytics.cycling import judge_cycling
 from analytics.day_burning import judge_day_burning
 from analytics.daylight import group_medians
@@ -232,6 +233,7 @@ class Judge:
     ) -> None:
         """Count the night, open and end findings, and take the luminaires concerned."""
         planned = self.about.planned
+        before = self.memory.raised[:, KIND_AT[kind]].copy()
         raised, ended = count_night(
             self.memory,
             kind,
@@ -249,7 +251,8 @@ class Judge:
         now_open = self.memory.raised[:, KIND_AT[kind]]
         self.suspect |= flag | now_open
         if takes:
-            self.taken |= flag | now_open
+            # The night in which a fault ends is still partly the fault's.
+            self.taken |= flag | now_open | before
 
     def raise_one(
         self, row: int, kind: FindingKind, section: Section | None, evidence: Mapping[str, Floats]
@@ -275,6 +278,7 @@ class Judge:
             incident,
             cause_kind,
             cause,
+            confidence=confidence_of(kind, cause_kind, numbers),
             evidence=numbers,
         )
 

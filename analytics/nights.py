@@ -377,7 +377,9 @@ def burn(
     dark &= np.isfinite(own)[:, None]
 
     out.n_lit[rows] = count(wanted)
-    relative = (x / limit).astype(np.float32, copy=False)
+    # Where light is switched off on purpose the limit is 0; nothing is expected there.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = (x / limit).astype(np.float32, copy=False)
     dark_times(out, rows, dark, seen, relative, start_ms + columns.start * SLOT_MS)
 
     elevation = np.stack([e.elevation for e in expected])

@@ -288,6 +288,14 @@ def test_a_lamp_that_comes_on_an_hour_late_is_a_switching_error():
     assert said(settle(street)) == [("L0-03", "switching_error")]
 
 
+def test_light_that_is_switched_off_in_the_small_hours_is_as_it_should_be():
+    street = Street(nights=4)
+    street.assets = [replace(a, dimming="00:30-04:30@0") for a in street.assets]
+    local_hour = (street.time_ms / 3_600_000 + 2) % 24  # summer time
+    street.lit[:, (local_hour >= 0.5) & (local_hour < 4.5)] = 0
+    assert said(settle(street)) == []
+
+
 def test_midsummer_nights_and_a_land_without_night_are_survived():
     midsummer = Street(nights=4, first_night=20_624)
     assert said(settle(midsummer)) == []
