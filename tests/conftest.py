@@ -102,8 +102,8 @@ def postgres(postgres_bin: Path) -> Iterator["PostgresServer"]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a fresh ledger can be: the same test runs over both databases."""
+    """Where an empty ledger can be: the same test runs over both databases."""
     if request.param == "sqlite":
         return str(tmp_path / "ops.db")
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.fresh()
+    return server.emptied()

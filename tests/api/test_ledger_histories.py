@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -193,6 +194,7 @@ class History(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
+@pytest.mark.slow
 def test_random_histories_break_no_invariant() -> None:
     run_state_machine_as_test(
         History,

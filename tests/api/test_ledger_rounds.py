@@ -227,6 +227,7 @@ def test_planned_work_on_nothing_is_refused(ledger: Ledger) -> None:
         )
 
 
+@pytest.mark.slow
 def test_five_hundred_luminaires_on_one_cabinet_are_one_order_and_one_alert(
     ledger_url: str,
 ) -> None:

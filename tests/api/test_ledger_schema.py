@@ -18,6 +18,15 @@ from api.ledger.base import Base, Database
 from api.ledger.schema import current, downgrade, head, upgrade
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of its own: these tests take the schema down."""
+    if request.param == "sqlite":
+        return str(tmp_path / "ops.db")
+    address: str = request.getfixturevalue("postgres").fresh(migrated=False)
+    return address
+
+
 def tables(database: Database) -> set[str]:
     return set(inspect(database.writer).get_table_names()) - {"alembic_version"}
 
