@@ -67,6 +67,18 @@ function segmentsOf(data) {
   };
 }
 
+/** Of two names that would cover each other, the second is not shown. */
+function withoutOverlap() {
+  /** @type {DOMRect[]} */
+  const taken = [];
+  for (const label of /** @type {NodeListOf<HTMLElement>} */ (holder.querySelectorAll(".map-label"))) {
+    const box = label.getBoundingClientRect();
+    const hidden = taken.some((t) => box.left < t.right && t.left < box.right && box.top < t.bottom && t.top < box.bottom);
+    label.style.visibility = hidden ? "hidden" : "";
+    if (!hidden) taken.push(box);
+  }
+}
+
 /** @typedef {[[number, number], [number, number]]} Box */
 
 /** @param {MapData} data @param {number} rest Share left out on each side. @param {number} margin @returns {Box} */
@@ -206,8 +218,10 @@ async function show() {
     });
     map.on("mouseenter", "luminaires", () => { map.getCanvas().style.cursor = "pointer"; });
     map.on("mouseleave", "luminaires", () => { map.getCanvas().style.cursor = ""; });
+    map.on("moveend", withoutOverlap);
     if (outside) wayToAll(map, data, outside);
-    map.once("idle", () => { wait?.remove(); holder.dataset.ready = "map"; });
+    map.once("idle", () => {
+      withoutOverlap(); wait?.remove(); holder.dataset.ready = "map"; });
   });
   document.addEventListener("ljusvakt:changed", () => {
     fetched().then((fresh) => map.getSource("luminaires")?.setData(luminairesOf(fresh))).catch(() => undefined);

@@ -16,6 +16,7 @@ from api.services import Services
 PUBLIC_PATHS = {
     "/healthz", "/readyz", "/docs", "/login", "/welcome", "/sw.js", "/manifest.webmanifest",
     "/favicon.ico", "/oidc/start", "/oidc/callback", "/logout",
+    "/api/v1/interventions/published", "/api/v1/interventions/published/{intervention_id}/page",
     "/api/v1/footfall/public", "/api/v1/exports/calendar/{token}.ics",
     "/open311/v2/discovery.{form}", "/open311/v2/services.{form}",
     "/open311/v2/services/{code}.{form}", "/open311/v2/requests.{form}",
@@ -37,7 +38,7 @@ def policies_of(dependant: Dependant) -> Iterator[Needs]:
 def routes_of(app: FastAPI) -> list[tuple[str, set[str], list[Needs]]]:
     """Path, methods and policies of every route."""
     return [
-        (str(route.path), set(route.methods or ()), list(policies_of(route.dependant)))
+        (str(route.path_format), set(route.methods or ()), list(policies_of(route.dependant)))
         for route in iter_route_contexts(app.routes)
         if isinstance(route.original_route, APIRoute)
     ]
