@@ -1,4 +1,4 @@
-"""How often a finding of a kind was right, measured on simulated feeds; see docs/quality-lighting.md."""
+"""How often a finding of a kind was right on simulated feeds (docs/quality-lighting.md)."""
 
 from collections.abc import Mapping
 

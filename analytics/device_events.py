@@ -63,7 +63,7 @@ class Reports:
         self.count: dict[FindingKind, Ints] = {}
 
     def take(self, reports: Iterable[tuple[int, int, str, bool | None]]) -> None:
-        """Read reports (row, time_ms, event, active) in order of time; unknown names are skipped."""
+        """Read reports (row, time_ms, event, active) in order of time; unknown ones are skipped."""
         for row, time_ms, event, active in reports:
             kind = EVENT_KIND.get(event)
             if kind is None or row < 0:

@@ -5,7 +5,7 @@ urgent or grouped. Both are a function of the readings received by then, and bot
 findings.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from analytics.cause import Section, incident_key
 from analytics.device_events import Reports
 from analytics.dimming import Expectation, expectation
+from analytics.exposure import dark_passages
 from analytics.findings import LAMP_CREW, CauseKind, FindingKind
 from analytics.grid import (
     DAY_MS,
@@ -36,7 +37,7 @@ from analytics.nights import Night, reduce_night
 from analytics.quick import quick_look
 from analytics.rules import Rules
 from analytics.street import padded_groups
-from analytics.sun import sun_elevation
+from analytics.sun import CIVIL_DARK_DEG, sun_elevation
 from api.assets import Asset
 from api.feature_store import FeatureStore
 from api.findings import NamedFinding
@@ -117,6 +118,9 @@ class NightRound:
     maintenance : sequence of Maintenance
     tz : str
         Zone of the dimming programmes' local times.
+    passages : mapping of str to sequence of float, optional
+        Expected passages of each site by local hour (24 values), from counters or from the nearest
+        similar place; without them nothing is ranked by people.
     """
 
     def __init__(
@@ -127,7 +131,9 @@ class NightRound:
         features: FeatureStore,
         maintenance: Sequence[Maintenance] = (),
         tz: str = "Europe/Stockholm",
+        passages: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
+        self.passages = dict(passages or {})
         self.plan = plan_street(assets)
         self.street = self.plan.street
         self.rules = rules
@@ -414,7 +420,38 @@ class NightRound:
             states=self._states(findings, now_ms),
             now_ms=now_ms,
             nights_judged=self._judged,
+            exposure=self._exposure(findings, now_ms),
         )
+
+    def _exposure(self, findings: Sequence[NamedFinding], now_ms: int) -> dict[str, float]:
+        """Expected passages per night in the light that open findings take away."""
+        short = {
+            f.luminaire_id: float(np.clip(1 - f.evidence.get("level", 0.0), 0, 1))
+            for f in findings
+            if f.end_ms is None and f.kind in LAMP_CREW and f.kind is not FindingKind.MISAIMED
+        }
+        sites = sorted(self.passages)
+        if not sites or not short:
+            return {}
+        place = {site: i for i, site in enumerate(sites)}
+        lamps = [a for a in self.plan.assets if a.luminaire_id in short]
+        people = dark_passages(
+            np.array([self.passages[s] for s in sites], dtype=np.float64),
+            self._dark_hours(now_ms),
+            np.array([place.get(a.site, -1) for a in lamps], dtype=np.int32),
+            np.array([short[a.luminaire_id] for a in lamps], dtype=np.float32),
+        )
+        return {
+            a.luminaire_id: float(n) for a, n in zip(lamps, people, strict=True) if np.isfinite(n)
+        }
+
+    def _dark_hours(self, now_ms: int) -> npt.NDArray[np.float64]:
+        """Share of each local hour that is dark in the present window."""
+        centre_ms = window_start(night_of(now_ms)) + np.arange(SLOTS, dtype=np.int64) * SLOT_MS
+        dark = sun_elevation(centre_ms / 1000, *self.street.cells[0]) < CIVIL_DARK_DEG
+        hour = (self._local_minutes(centre_ms) // 60).astype(np.int64)
+        slots = np.maximum(np.bincount(hour, minlength=24), 1)
+        return np.bincount(hour, weights=dark, minlength=24) / slots
 
     def _states(self, findings: Sequence[NamedFinding], now_ms: int) -> dict[str, State]:
         """Four states; what the evidence does not reach is unknown."""

@@ -1,7 +1,7 @@
 """A small street whose light follows the sun, for tests that need to know every lamp.
 
-Levels are what a reader can check: 20 lx under each lamp, a fifth of it from the neighbours, a tenth
-of the sky. Noise is 2 %, from a fixed seed.
+Levels are what a reader can check: 20 lx under each lamp, a fifth of it from the neighbours, a
+tenth of the sky. Noise is 2 %, from a fixed seed.
 """
 
 from dataclasses import dataclass, field

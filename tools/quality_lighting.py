@@ -17,6 +17,10 @@ from firmware_sim.score import Score, as_facts, read_run, score_runs
 
 SEEDS = {"realistic": (101, 102, 103, 104), "hard": (201, 202)}
 CONFIDENCE_STEP = 0.1
+TABLE_HEAD = (
+    "| feed | seed | macro-F1 | lamp out by 1st / 2nd noon | false orders | per 1,000 lamp-nights "
+    "| one order per group | right crew |"
+)
 MARK = "<!-- below this line: kept by hand -->"
 
 
@@ -58,13 +62,12 @@ def page(rows: list[Any], pooled: dict[str, Score], sizes: list[Any]) -> str:
     lines = [
         "# Lighting: detectors on simulated feeds",
         "Written by `make quality`. Causal noon rounds: every round saw only what was received by then.",
-        "No public set of outdoor lux with labelled lamp faults is known, so the truth comes from our own "
-        "simulator; real data will be worse.",
+        "No public set of outdoor lux with labelled lamp faults is known: the truth is our simulator's.",
+        "Real data will be worse.",
         "Rates in brackets are 95 % bounds (Poisson for counts, Clopper-Pearson for shares).",
         "",
         "## Seed by seed",
-        "| feed | seed | macro-F1 | lamp out by 1st / 2nd noon | false orders | per 1,000 lamp-nights | "
-        "one order per group | right crew |",
+        TABLE_HEAD,
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, seed, f in rows:
