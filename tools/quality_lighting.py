@@ -91,11 +91,14 @@ def pooled_part(name: str, score: Score) -> list[str]:
     lines = [
         "",
         f"## {name}, all seeds together",
-        f"{f['lamp_nights'] / 365.25:,.0f} lamp-years, {f['faults']} faults, {f['orders']} orders; "
-        f"macro-F1 {f['macro_f1']:.3f}; right crew {bounds(f['right_crew'])}; "
-        f"groups with exactly one order {bounds(f['grouped_with_one_order'])}; "
-        f"false orders per 1,000 lamp-years {per_year['value']:.0f} "
-        f"[{per_year['low']:.0f}, {per_year['high']:.0f}].",
+        (
+            f"{f['lamp_nights'] / 365.25:,.0f} lamp-years, {f['faults']} faults, "
+            f"{f['orders']} orders; macro-F1 {f['macro_f1']:.3f}; "
+            f"right crew {bounds(f['right_crew'])}; "
+            f"groups with exactly one order {bounds(f['grouped_with_one_order'])}; "
+            f"false orders per 1,000 lamp-years {per_year['value']:.0f} "
+            f"[{per_year['low']:.0f}, {per_year['high']:.0f}]."
+        ),
         "",
         "| kind | faults | orders | precision | recall | F1 | noons to find, median / p90 |",
         "|---|---|---|---|---|---|---|",
