@@ -679,7 +679,7 @@ def learn(
     remember(memory.ref_surplus, np.where(~suspect, np.clip(ratio, -1, 1), nan).astype(np.float32))
     fresh = np.isnan(memory.share)
     memory.share = np.where(fresh, night.share, memory.share).astype(np.float32)
-    settle_reference(memory, street)
+    settle_reference(memory, street, night.dim_level)
     remember(memory.ref_level, np.where(usable & memory.frozen, levels.own, nan))
     normal = (night.equal_longest <= SLOTS_OF_TWO_DAYS) & (memory.heard_nights <= 10)
     memory.longest_run = np.where(
@@ -695,13 +695,17 @@ def learn(
 SLOTS_OF_TWO_DAYS = 288
 
 
-def settle_reference(memory: Memory, street: Street) -> None:
+def settle_reference(memory: Memory, street: Street, dim_level: Floats) -> None:
     """Own level: the registry's while too little was seen, then the median of what was.
 
     A level below half of the nominal one is a fault older than the feed: the nominal one stands.
     """
     open_rows = ~memory.frozen
     seen = first_nights(memory.ref_lux, least=3)
+    # Nights so short that full light is never asked for: reduced light over its level, or, with
+    # motion, the brightest tenth, which full light is at least.
+    from_dim = first_nights(memory.ref_dim, least=3) / np.nan_to_num(dim_level, nan=1.0)
+    seen = np.where(np.isfinite(seen), seen, from_dim).astype(np.float32)
     # The registry's nominal values may all be off by the same factor; what peers read corrects
     # them.
     nominal = street.nominal_lx * np.exp(peers_over_nominal(seen, street))

@@ -53,7 +53,9 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     own_dim = np.where(
         np.isfinite(memory.own_dim_lx), memory.own_dim_lx, night.dim_level * memory.own_lx
     )
-    dim = log_ratio(night.lux_dim, own_dim, floor, night.n_dim >= LEAST_FULL)
+    # Motion lets reduced light wander, and a coarse sensor cannot weigh it: neither is a level.
+    fine = (own_dim >= 8 * street.resolution_lx) & np.isfinite(night.dim_level)
+    dim = log_ratio(night.lux_dim, own_dim, floor, (night.n_dim >= LEAST_FULL) & fine)
     raw = np.where(np.isfinite(full), full, dim)
     normal_late = first_nights(memory.ref_late)
     late = log_ratio(night.lux_late, normal_late, floor, np.isfinite(normal_late))
