@@ -106,6 +106,7 @@ class Exclusion(StrEnum):
     DATA_GAP = "data_gap"
     SILENT_WEEK = "silent_or_empty_week"
     TOO_MANY_ZEROS = "too_many_zeros"
+    SAME_COUNTS = "same_counts_as_another"
     IMPLAUSIBLE = "changed_tenfold_alone"
     LESS_ALIKE = "less_alike_than_the_hundred_best"
 
@@ -293,7 +294,8 @@ def effect(
     table = checked_counts(counts)
     sites = checked_columns("treated", np.atleast_1d(np.asarray(treated)).tolist(), table)
     check_level(alpha)
-    window = whole_weeks(len(table), start, max_pre_days)
+    check_shares(lighting_failed)
+    window = since_first_count(table, sites, whole_weeks(len(table), start, max_pre_days))
     candidates, excluded = candidate_controls(
         table,
         sites,
@@ -311,6 +313,8 @@ def effect(
         usable: tuple[int, ...] = ()
         unfit: tuple[tuple[int, Exclusion], ...] = ()
     else:
+        candidates, copies = without_copies(table, sites, candidates, window)
+        excluded += copies
         usable, unfit = fit_controls(table, candidates, window)
     excluded = excluded + unfit
     if reason is None and len(usable) < max(MIN_CONTROLS, 2 * len(sites)):
@@ -335,10 +339,15 @@ def effect(
 
 def checked_counts(counts: npt.ArrayLike) -> Floats:
     """`counts` as float64 (n_days, n_sites), or an error that says what is wrong with it."""
+    given = np.asarray(counts)
+    if given.dtype.kind not in "biufO":
+        raise BadArgumentError(f"counts must be numbers, not {given.dtype}")
     try:
-        table = np.asarray(counts, dtype=np.float64)
+        table = given.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise BadArgumentError(f"counts must be numbers: {error}") from error
+    if isinstance(counts, np.ma.MaskedArray):  # a mask says missing, and `asarray` forgets it
+        table = np.where(np.ma.getmaskarray(counts), np.nan, table)
     if table.ndim != 2:
         raise ShapeMismatchError(f"counts must be (n_days, n_sites), not {table.shape}")
     if np.isinf(table).any():
@@ -354,26 +363,56 @@ def checked_columns(name: str, columns: Sequence[int], table: Floats) -> tuple[i
     if not columns:
         raise BadArgumentError(f"{name} must name at least one column")
     for column in columns:
-        if isinstance(column, bool) or int(column) != column or not 0 <= column < n_sites:
+        if not is_whole(column) or not 0 <= column < n_sites:
             raise BadArgumentError(f"{name} must be in 0..{n_sites - 1}, not {column!r}")
     return tuple(dict.fromkeys(int(column) for column in columns))
 
 
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number; what Python calls true and false are none."""
+    if isinstance(value, int | np.integer):
+        return not isinstance(value, bool)
+    return isinstance(value, float | np.floating) and float(value).is_integer()
+
+
 def check_level(alpha: float) -> None:
     """Raise unless `alpha` is a level."""
-    if not 0 < alpha < 1:
-        raise BadArgumentError(f"alpha must be between 0 and 1, not {alpha}")
+    if not (np.isreal(alpha) and not isinstance(alpha, str) and 0 < alpha < 1):
+        raise BadArgumentError(f"alpha must be between 0 and 1, not {alpha!r}")
+
+
+def check_shares(lighting_failed: tuple[float, float]) -> None:
+    """Raise unless these are two shares; a NaN is none, and would pass for light that works."""
+    shares = np.asarray(lighting_failed)
+    if shares.shape != (2,) or shares.dtype.kind not in "biuf":
+        raise BadArgumentError(
+            f"lighting_failed must be two shares, before and after, not {lighting_failed!r}"
+        )
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise BadArgumentError(f"lighting_failed must be within 0..1, not {lighting_failed!r}")
 
 
 def whole_weeks(n_days: int, start: int, max_pre_days: int) -> Window:
     """The last whole weeks before `start` and all whole weeks from it on."""
-    if isinstance(start, bool) or int(start) != start or not 0 <= start <= n_days:
+    if not is_whole(start) or not 0 <= start <= n_days:
         raise BadArgumentError(f"start must be a row in 0..{n_days}, not {start!r}")
     if max_pre_days < REFERENCE_DAYS:
         raise BadArgumentError(f"max_pre_days must be {REFERENCE_DAYS} or more, not {max_pre_days}")
     start = int(start)
     n_pre = min(start, max_pre_days) // 7 * 7
     return Window(start - n_pre, start, start + (n_days - start) // 7 * 7)
+
+
+def since_first_count(table: Floats, sites: tuple[int, ...], window: Window) -> Window:
+    """The window without the whole weeks before anything was counted at the treated sites.
+
+    Days from before the counter was put up are no history: they would only cost the controls that
+    were put up with it.
+    """
+    counted = np.isfinite(table[window.first : window.start, list(sites)]).any(axis=1)
+    if not counted.any():
+        return window
+    return replace(window, first=window.first + int(counted.argmax()) // 7 * 7)
 
 
 def changed_inside(
@@ -438,6 +477,35 @@ def refusal_of_treated(
     if zero_share(own[window.first : window.start]).max() > MAX_ZERO_SHARE:
         return Refusal.TOO_MANY_ZEROS
     return None
+
+
+def without_copies(
+    table: Floats, sites: tuple[int, ...], candidates: list[int], window: Window
+) -> tuple[list[int], tuple[tuple[int, Exclusion], ...]]:
+    """Candidates whose counts are not those of another site, day for day.
+
+    Two columns alike in every day are one counter under two names. As controls of each other they
+    would foretell each other perfectly, and the interval would have no width.
+    """
+    block = table[window.first : window.stop]
+    seen = {block[:, site].tobytes() for site in sites if varies(block[:, site])}
+    kept: list[int] = []
+    copies: list[tuple[int, Exclusion]] = []
+    for column in candidates:
+        key = block[:, column].tobytes()
+        if key in seen:
+            copies.append((column, Exclusion.SAME_COUNTS))
+            continue
+        kept.append(column)
+        if varies(block[:, column]):  # two that never move, or are silent, are no copies
+            seen.add(key)
+    return kept, tuple(copies)
+
+
+def varies(counts: Floats) -> bool:
+    """Whether a series has two different counts."""
+    known = counts[np.isfinite(counts)]
+    return bool(known.size and (known != known[0]).any())
 
 
 def present_share(block: Floats) -> Floats:

@@ -154,6 +154,7 @@ EXCLUSIONS_SV = {
     "data_gap": "för många dagar saknas",
     "silent_or_empty_week": "en vecka utan räkning",
     "too_many_zeros": "för många dagar utan någon",
+    "same_counts_as_another": "samma räkning dag för dag som en annan plats: samma mätare",
     "changed_tenfold_alone": "ändrades tiofalt för sig själv: mätaren",
     "less_alike_than_the_hundred_best": "mindre lik än de hundra bästa",
 }

@@ -413,3 +413,67 @@ def test_whatever_the_table_it_answers_or_says_why_not(shape, start, missing, se
     if found.refused is None:
         assert found.low <= found.log_ratio <= found.high
         assert 0 <= found.p_value <= 1
+
+
+def test_one_counter_under_two_names_is_one_control():
+    counts = street(5)
+    twice = np.column_stack([counts, counts[:, 3], counts[:, 0]])
+    found = effect(twice, 0, N_PRE)
+    n_sites = counts.shape[1]
+    assert found.excluded == (
+        (n_sites, Exclusion.SAME_COUNTS),
+        (n_sites + 1, Exclusion.SAME_COUNTS),
+    )
+    assert found.log_ratio == effect(counts, 0, N_PRE).log_ratio
+
+
+def test_controls_that_are_all_one_counter_refuse_instead_of_being_certain():
+    counts = street(5)
+    found = effect(np.column_stack([counts[:, :1], *[counts[:, 1:2]] * 8]), 0, N_PRE)
+    assert found.refused is Refusal.TOO_FEW_CONTROLS
+    assert found.n_controls == 1
+
+
+def test_days_before_the_first_count_are_no_history():
+    counts = street(6)
+    late = np.concatenate([np.full((100, counts.shape[1]), np.nan), counts])
+    found = effect(late, 0, 100 + N_PRE)
+    assert found.log_ratio == pytest.approx(effect(counts, 0, N_PRE).log_ratio, abs=0.02)
+    assert N_PRE <= found.n_pre < N_PRE + 7
+    assert found.share_missing < 0.05
+    late[: 100 + N_PRE - 40, 0] = np.nan
+    assert effect(late, 0, 100 + N_PRE).refused is Refusal.HISTORY_TOO_SHORT
+
+
+def test_what_a_mask_hides_is_missing():
+    counts = street(7)
+    hidden = np.zeros(counts.shape, dtype=bool)
+    hidden[20:30, 2] = True
+    missing = np.where(hidden, np.nan, counts)
+    masked = np.ma.masked_array(counts, mask=hidden)
+    assert effect(masked, 0, N_PRE).log_ratio == effect(missing, 0, N_PRE).log_ratio
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"start": float("nan")}, "start"),
+        ({"start": None}, "start"),
+        ({"start": 50.5}, "start"),
+        ({"treated": None}, "treated"),
+        ({"treated": "a"}, "treated"),
+        ({"treated": float("nan")}, "treated"),
+        ({"alpha": "x"}, "alpha"),
+        ({"alpha": float("nan")}, "alpha"),
+        ({"lighting_failed": (float("nan"), 0.0)}, "lighting_failed"),
+        ({"lighting_failed": (0.0, 1.5)}, "lighting_failed"),
+        ({"lighting_failed": 0.2}, "lighting_failed"),
+        ({"counts": np.ones((200, 9), dtype=complex)}, "counts"),
+        ({"counts": np.zeros((200, 9), dtype="datetime64[D]")}, "counts"),
+        ({"counts": [["a"] * 9] * 200}, "counts"),
+    ],
+)
+def test_what_is_no_number_is_named_by_its_argument(more, word):
+    call = {"counts": street(8), "treated": 0, "start": N_PRE, **more}
+    with pytest.raises(BadArgumentError, match=word):
+        effect(call.pop("counts"), call.pop("treated"), call.pop("start"), **call)
