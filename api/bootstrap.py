@@ -16,8 +16,9 @@ from analytics.rules import Rules
 from api.alerting import Alerting
 from api.app import create_app
 from api.assets_registry import write_registry
+from api.auth import first_link
 from api.clock import Clock
-from api.datadir import DataDir
+from api.datadir import DataDir, kept_secret
 from api.doctor import influx_target
 from api.errors import BadInputError
 from api.evidence_picture import EvidencePicture
@@ -102,12 +103,10 @@ class Platform:
 
     def first_sign_in(self, url: str) -> str:
         """A link that lets the first administrator choose a password; empty once there is one."""
-        if self.ledger is None or self.ledger.users():
+        if self.ledger is None:
             return ""
-        now_ms = self.clock.now_ms()
-        self.ledger.create_user("admin", roles={"admin"}, now_ms=now_ms)
-        token = self.ledger.sign_in_link("admin", now_ms=now_ms)
-        return f"{url.rstrip('/')}/welcome?token={token}"
+        path = first_link(self.ledger, now_ms=self.clock.now_ms())
+        return url.rstrip("/") + path if path else ""
 
     async def run(self, listener: socket.socket | None = None) -> None:
         """Do everything this process does until it is cancelled."""
@@ -326,6 +325,8 @@ def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Servi
         picture=EvidencePicture(ledger, platform.store, platform.clock, platform.settings.timezone),
         send=platform.hand_in,
         demo_token=demo_token,
+        secret=platform.settings.http.secret.get_secret_value().encode()
+        or kept_secret(platform.data.path / "secret"),
     )
 
 

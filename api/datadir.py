@@ -3,13 +3,14 @@
 import fcntl
 import json
 import os
+import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from api.errors import BadInputError
 
-__all__ = ["DEMO_FOLDER", "DataDir", "read_json", "write_json"]
+__all__ = ["DEMO_FOLDER", "DataDir", "kept_secret", "read_json", "write_json"]
 
 DEMO_FOLDER = Path("ljusvakt-data/demo")
 
@@ -96,6 +97,17 @@ class DataDir:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._lock)
+
+
+def kept_secret(path: Path) -> bytes:
+    """32 random bytes, drawn once and kept for this user alone."""
+    try:
+        with path.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(secrets.token_bytes(32))
+    except FileExistsError:
+        pass
+    return path.read_bytes()
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -132,6 +132,12 @@ class HttpSettings(_Section):
         str, Field(description="Address as people see it, for links and sign-in; empty: this one")
     ] = ""
     max_body_mb: Annotated[int, Field(description="Largest request body [MB]", ge=1, le=1024)] = 20
+    secret: Annotated[
+        SecretStr,
+        Field(
+            description="Signs cursors; the same for all replicas. Empty: kept in the data folder"
+        ),
+    ] = SecretStr("")
     tiles_url: Annotated[str, Field(description="Map tiles; empty: our own streets only")] = ""
 
     @property
