@@ -134,9 +134,7 @@ class HttpSettings(_Section):
     max_body_mb: Annotated[int, Field(description="Largest request body [MB]", ge=1, le=1024)] = 20
     secret: Annotated[
         SecretStr,
-        Field(
-            description="Signs cursors; the same for all replicas. Empty: kept in the data folder"
-        ),
+        Field(description="Signs cursors; one for all replicas. Empty: kept in the data folder"),
     ] = SecretStr("")
     tiles_url: Annotated[str, Field(description="Map tiles; empty: our own streets only")] = ""
 
