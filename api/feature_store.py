@@ -5,7 +5,7 @@ deleted.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class FeatureStore:
         self._nights: dict[int, tuple[list[str], Night]] = {}
         self._checkpoints: dict[int, tuple[list[str], Memory]] = {}
         self._published: list[dict[str, object]] = []
+        self._simulated: set[str] = set()
         if root is not None:
             root.mkdir(parents=True, exist_ok=True)
 
@@ -166,6 +167,23 @@ class FeatureStore:
             return
         text = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
         replace_file(self.root / "published.jsonl", lambda path: path.write_text(text))
+
+    # --- who is simulated ------------------------------------------------------------------------
+
+    def read_simulated(self) -> set[str]:
+        """Devices whose newest readings said that they are simulated."""
+        if self.root is None:
+            return set(self._simulated)
+        where = self.root / "simulated.json"
+        return set(json.loads(where.read_text())) if where.exists() else set()
+
+    def write_simulated(self, devices: Collection[str]) -> None:
+        """Keep them: a device that falls silent is no more real for it."""
+        if self.root is None:
+            self._simulated = set(devices)
+            return
+        text = json.dumps(sorted(devices), ensure_ascii=False)
+        replace_file(self.root / "simulated.json", lambda path: path.write_text(text))
 
 
 def replace_file(where: Path, write: Callable[[Path], object]) -> None:

@@ -20,6 +20,8 @@ class NamedFinding:
         The luminaire, segment, feeder, cabinet or gateway the work order is about.
     simulated : bool
         Whether it rests on readings of simulated devices: it opens no real work order.
+    withdrawn : bool
+        Whether later data took it back: it was no fault, and its end is no repair. It has an end.
     """
 
     kind: FindingKind
@@ -36,3 +38,4 @@ class NamedFinding:
     note: str
     evidence: Mapping[str, float] = field(default_factory=dict)
     simulated: bool = False
+    withdrawn: bool = False

@@ -43,7 +43,7 @@ from api.feature_store import FeatureStore
 from api.findings import NamedFinding
 from api.publish import Published, SectionNews
 from api.street_plan import StreetPlan, plan_street
-from ingest.reading import Quantity
+from ingest.reading import Flag, Quantity
 from ingest.stores import Columns, StoredEvent
 
 __all__ = ["Maintenance", "NightRound", "ReadingSource", "RoundResult", "State"]
@@ -143,6 +143,8 @@ class NightRound:
         self._members = padded_groups(self.street.peers)
         self._dirty: set[int] = set()
         self._published = Published(features.read_published(), self.plan)
+        self._simulated = features.read_simulated()
+        self._published.simulated = self._simulated
         self._memory = self._taken_up()
         self._group, self._group_keys = group_expectations(self.plan)
         self._judged = 0
@@ -308,6 +310,7 @@ class NightRound:
         found = readings.columns(quantity, start_ms=start_ms, stop_ms=stop_ms)
         if not len(found):
             return None
+        self._note_simulated(found)
         row = self.plan.rows(found.device_ids)[found.device]
         time_ms, value, received = found.time_ms, found.value, found.received_ms
         if received.max() > now_ms:
@@ -324,6 +327,18 @@ class NightRound:
             "last" if quantity is Quantity.LAMP_STATUS else "median"
         )
         return lay_out(row, time_ms, value, n=self.street.n, start_ms=start_ms, several=several)
+
+    def _note_simulated(self, found: Columns) -> None:
+        """Who is simulated, as the newest readings say: a real device may take over its name."""
+        marked = (found.flags & Flag.SIMULATED) != 0
+        if not (self._simulated or marked.any()):
+            return
+        heard = {found.device_ids[i] for i in np.flatnonzero(np.bincount(found.device))}
+        simulated = {found.device_ids[i] for i in np.flatnonzero(np.bincount(found.device[marked]))}
+        if simulated != self._simulated & heard:
+            self._simulated -= heard
+            self._simulated |= simulated
+            self.features.write_simulated(self._simulated)
 
     def _without_sentinels(
         self, row: Ints, value: npt.NDArray[np.float64]

@@ -52,6 +52,8 @@ class Row:
     note: str
     evidence: dict[str, float]
     settled: bool = True
+    withdrawn: bool = False
+    simulated: bool = False
 
 
 class Published:
@@ -66,6 +68,7 @@ class Published:
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], plan: StreetPlan) -> None:
         self.plan = plan
+        self.simulated: set[str] = set()  # device ids, told by whoever reads the readings
         self._rows: list[Row] = []
         for kept in rows:
             values = dict(kept)
@@ -116,6 +119,7 @@ class Published:
             waits = not row.settled and now_ms - row.raised_ms < SETTLED_AFTER_MS
             if row.end_ms is None and id(row) not in matched and not waits:
                 row.end_ms = max(now_ms, row.start_ms + 1)
+                row.withdrawn = True
                 row.note = f"{row.note} Withdrawn: what came in later does not bear it out.".strip()
 
     def _order_out(self, e: Episode, by_matter: Mapping[tuple[int, FindingKind], list[Row]]) -> str:
@@ -183,6 +187,8 @@ class Published:
                 confidence=r.confidence,
                 note=r.note,
                 evidence=r.evidence,
+                simulated=r.simulated or r.device_id in self.simulated,
+                withdrawn=r.withdrawn,
             )
             for r in self._rows
         ]
@@ -204,10 +210,11 @@ class Published:
             confidence=e.confidence,
             note=explain(e, cause_id),
             evidence=dict(e.evidence),
+            simulated=asset.device_id in self.simulated,
         )
 
     def _update(self, row: Row, e: Episode) -> None:
-        row.settled = True
+        row.settled, row.withdrawn = True, False
         row.start_ms, row.end_ms = e.start_ms, e.end_ms
         row.cause_kind, row.cause_id = e.cause_kind, self.plan.name_of(e.cause_kind, e.cause)
         row.confidence, row.evidence = e.confidence, dict(e.evidence)

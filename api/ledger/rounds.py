@@ -270,9 +270,11 @@ class Round:
         for finding in wanted.findings:
             values = to_view.evidence_values(finding)
             if (e := stored.get((finding.device_id, finding.kind.value))) is None:
-                self.session.add(EvidenceRow(incident_id=row.id, withdrawn=False, **values))
+                self.session.add(
+                    EvidenceRow(incident_id=row.id, withdrawn=finding.withdrawn, **values)
+                )
                 continue
-            e.withdrawn = False
+            e.withdrawn = finding.withdrawn
             raised = min(e.raised_ms, finding.raised_ms)
             for name, value in values.items():
                 setattr(e, name, value)
@@ -435,15 +437,28 @@ class Round:
                 WorkOrderRow.is_open.is_(True),
             )
         ).all()
+        taken_back = {f.device_id for wanted in plan for f in wanted.findings if f.withdrawn}
         orders: dict[int, tuple[WorkOrderRow, str | None]] = {}
+        proved: set[int] = set()
         for member, order, incident_state in rows:
             if member.device_id in ended and member.device_id not in dark:
                 member.end_ms = ended[member.device_id]
                 orders[order.id] = (order, incident_state)
+                if member.device_id not in taken_back:
+                    proved.add(order.id)
         self.session.flush()
         for order, state in orders.values():
-            if state in {None, IncidentState.CLEARED.value}:
+            if order.id not in proved and self._all_taken_back(order, taken_back):
+                self._withdraw(order, WorkOrderState(order.state))
+            elif state in {None, IncidentState.CLEARED.value, IncidentState.WITHDRAWN.value}:
                 self._prove(order, self.now_ms)
+
+    def _all_taken_back(self, order: WorkOrderRow, taken_back: Collection[str]) -> bool:
+        """Whether no luminaire of an order was ever at fault."""
+        members = self.session.scalars(
+            select(MemberRow.device_id).where(MemberRow.order_id == order.id)
+        )
+        return all(device in taken_back for device in members)
 
     def _create_order(self, incident: IncidentRow) -> None:
         kind = FindingKind(incident.kind)
@@ -517,8 +532,8 @@ class Round:
         ended = {e.device_id: e.end_ms for e in evidence if e.end_ms is not None}
         for device, member in list(stored.items()):
             if device not in wanted and not member.by_hand:
-                if open_ones and device not in ended:
-                    self.session.delete(member)  # it turned out to belong elsewhere
+                if evidence and device not in ended:
+                    self.session.delete(member)  # taken back, or it turned out to belong elsewhere
                     del stored[device]
                 else:
                     member.end_ms = ended.get(device, member.end_ms)

@@ -173,7 +173,9 @@ def plan_round(
     Plan
         Without any entry for an incident about which nothing new is said.
     """
-    latest = {(f.incident, f.device_id, f.kind): f for f in findings}
+    # What stands speaks louder than what was taken back of the same name.
+    ordered = sorted(findings, key=lambda f: not f.withdrawn)
+    latest = {(f.incident, f.device_id, f.kind): f for f in ordered}
     by_key: dict[str, list[NamedFinding]] = {}
     for finding in latest.values():
         by_key.setdefault(finding.incident, []).append(finding)
@@ -254,10 +256,14 @@ def judge(
     ]
     if not said and not gone:
         return None
+    if before is None and all(f.withdrawn for f in said):
+        return None  # taken back before anybody was told
     for name in gone:
         now_known[name] = replace(now_known[name], withdrawn=True)
     for f in said:
-        now_known[f.device_id, f.kind] = KnownFinding(f.device_id, f.kind, f.start_ms, f.end_ms)
+        now_known[f.device_id, f.kind] = KnownFinding(
+            f.device_id, f.kind, f.start_ms, f.end_ms, f.withdrawn
+        )
     state = state_of(now_known.values())
     # Merged stays merged while the round only repeats what was there, all of it over.
     if before and before.state is IncidentState.MERGED and state is not IncidentState.OPEN:
@@ -322,6 +328,7 @@ def changed_findings(before: Known | None, said: Sequence[NamedFinding]) -> bool
         return bool(said)
     for f in said:
         old = before.findings.get((f.device_id, f.kind))
-        if old is None or old.withdrawn or (old.start_ms, old.end_ms) != (f.start_ms, f.end_ms):
+        now = (f.start_ms, f.end_ms, f.withdrawn)
+        if old is None or (old.start_ms, old.end_ms, old.withdrawn) != now:
             return True
     return False

@@ -1,6 +1,7 @@
 """Rounds over a real ledger: one work order per cause, proved or denied by the light."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
@@ -164,6 +165,48 @@ def test_a_finding_later_data_takes_back_closes_an_order_nobody_needs(ledger: Le
     assert (order.state, order.rejection) == (S.REJECTED, "not_a_fault")
     assert ledger.findings() == []
     assert len(ledger.findings(withdrawn=True)) == 1
+
+
+def test_what_was_no_fault_is_no_repair_proved_by_light(ledger: Ledger) -> None:
+    ledger.reconcile([finding(7, "x")], now_ms=NOW_MS)
+    taken_back = [replace(finding(7, "x", end_ms=NOW_MS + HOUR_MS), withdrawn=True)]
+    result = ledger.reconcile(taken_back, now_ms=NOW_MS + HOUR_MS, settled=True)
+    assert (result.withdrawn, result.cleared, result.orders_verified) == (("x",), (), ())
+    order = ledger.work_order(1).order
+    assert (order.state, order.rejection) == (S.REJECTED, "not_a_fault")
+    assert ledger.findings() == []
+    assert ledger.reconcile(taken_back, now_ms=NOW_MS + 2 * HOUR_MS, settled=True).quiet
+    back = ledger.reconcile([finding(7, "x")], now_ms=NOW_MS + 3 * HOUR_MS)
+    assert back.orders_reopened == (1,)
+
+
+def test_nobody_hears_of_what_was_taken_back_before_it_was_told(ledger: Ledger) -> None:
+    taken_back = [replace(finding(7, "x", end_ms=NOW_MS), withdrawn=True)]
+    assert ledger.reconcile(taken_back, now_ms=NOW_MS).quiet
+    assert ledger.incidents() == []
+
+
+def test_an_order_of_which_a_part_was_no_fault_is_proved_by_the_rest(ledger: Ledger) -> None:
+    ledger.reconcile([finding(7, "x"), finding(8, "x")], now_ms=NOW_MS)
+    result = ledger.reconcile(
+        [
+            finding(7, "x", end_ms=NOW_MS + HOUR_MS),
+            replace(finding(8, "x", end_ms=NOW_MS + HOUR_MS), withdrawn=True),
+        ],
+        now_ms=NOW_MS + HOUR_MS,
+    )
+    assert result.orders_verified == (1,)
+    detail = ledger.work_order(1)
+    assert [m.device_id for m in detail.members] == ["d7"]
+
+
+def test_an_order_joined_by_hand_is_closed_when_none_of_it_was_a_fault(ledger: Ledger) -> None:
+    found = [finding(7, "x"), finding(8, "y")]
+    ledger.reconcile(found, now_ms=NOW_MS)
+    ledger.merge(1, [2], actor="kim", now_ms=NOW_MS)
+    taken_back = [replace(f, end_ms=NOW_MS + HOUR_MS, withdrawn=True) for f in found]
+    ledger.reconcile(taken_back, now_ms=NOW_MS + HOUR_MS)
+    assert ledger.work_order(1).order.state is S.REJECTED
 
 
 def test_an_order_rejected_as_intended_stays_so_when_the_lamp_goes_dark_again(

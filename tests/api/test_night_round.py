@@ -11,6 +11,8 @@ from analytics.rules import Rules
 from api.assets import Supply
 from api.feature_store import FeatureStore
 from api.night_round import Maintenance, NightRound
+from ingest.reading import Flag, Quantity
+from ingest.stores.memory import MemoryStore
 
 
 def settle(street, *, features=None, maintenance=(), rounds=None, store=None):
@@ -320,6 +322,50 @@ def test_midsummer_nights_and_a_land_without_night_are_survived():
     polar.assets = [replace(a, lat=70.0) for a in polar.assets]
     polar.lit[:] = 0
     assert said(settle(polar)) == []
+
+
+def simulated_from(store, flags):
+    """The same readings, marked by device."""
+    marked = MemoryStore()
+    lux = store.columns(Quantity.ILLUMINANCE, start_ms=0, stop_ms=2**60)
+    flagged = np.array([flags.get(d, 0) for d in lux.device_ids], np.uint8)[lux.device]
+    marked.add(Quantity.ILLUMINANCE, replace(lux, flags=flagged))
+    return marked
+
+
+def test_what_simulated_devices_show_is_marked_also_once_they_are_silent(tmp_path):
+    street = Street(nights=4)
+    street.lit[[2, 8], street.at(0, 9) :] = 0
+    street.heard[2, street.at(1, 0) :] = False
+    store = simulated_from(street.store(), {"L0-02": int(Flag.SIMULATED)})
+    settle(street, store=store, rounds=2, features=FeatureStore(tmp_path))
+    again = settle(street, store=store, features=FeatureStore(tmp_path))
+    marks = {(f.luminaire_id, f.simulated) for f in again.findings}
+    assert {("L0-02", True), ("L1-02", False)} <= marks
+    assert len(marks) == len({name for name, _ in marks})
+
+
+def test_a_real_device_may_take_over_a_simulated_ones_name():
+    street = Street(nights=2)
+    street.lit[2, street.at(1, 9) :] = 0
+    features = FeatureStore()
+    features.write_simulated({"L0-02"})
+    result = settle(street, features=features)
+    assert [(f.luminaire_id, f.simulated) for f in result.findings] == [("L0-02", False)]
+
+
+def test_what_a_light_round_saw_and_the_night_does_not_bear_out_is_withdrawn():
+    street = Street(nights=2)
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    dark = Street(nights=2)
+    dark.lit[:6, dark.at(1, 8) :] = 0
+    engine.noon_round(street.store(), window_start(street.first_night + 1))
+    seen = engine.light_round(dark.store(), street.moment(1, 12))
+    assert {(f.end_ms, f.withdrawn) for f in seen.findings} == {(None, False)}
+    for day in (2, 3):  # what came in later: the feeder was lit all along
+        last = engine.noon_round(street.store(), window_start(street.first_night + day))
+    assert len(last.findings) == 6
+    assert all(f.withdrawn and f.end_ms is not None for f in last.findings)
 
 
 def test_an_empty_registry_and_an_empty_store_give_an_empty_picture():
