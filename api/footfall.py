@@ -503,6 +503,8 @@ def band_matrix(counts: Counts, plan: EvaluationPlan) -> dict[str, tuple[str, Fl
     for name in dict.fromkeys((asked, *DEFAULT_BANDS)):
         if name != "dark":
             start, stop = band_hours(name)
+            if f"{start}-{stop}" in {hours for hours, _ in found.values()}:
+                continue  # the asked hours by another name: judged twice, each verdict would pay
             found[name] = (f"{start}-{stop}", band_series(counts.hours, start, stop))
         elif plan.position is None:
             raise BadInputError(

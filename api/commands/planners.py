@@ -19,9 +19,15 @@ __all__ = ["register"]
 CountsFile = Annotated[
     Path, typer.Option("--counts", help="CSV (Swedish ones too), xlsx, Parquet or JSON Lines.")
 ]
-SiteColumn = Annotated[str, typer.Option(help="Column with the name of the place.")]
-TimeColumn = Annotated[str, typer.Option(help="Column with the time or date.")]
-CountColumn = Annotated[str, typer.Option(help="Column with the number of people.")]
+SiteColumn = Annotated[
+    str, typer.Option(help="Column with the name of the place; common names are found.")
+]
+TimeColumn = Annotated[
+    str, typer.Option(help="Column with the time or date; common names are found.")
+]
+CountColumn = Annotated[
+    str, typer.Option(help="Column with the number of people; common names are found.")
+]
 Zone = Annotated[str, typer.Option("--tz", help="Where times without a zone were read.")]
 Holidays = Annotated[
     str | None, typer.Option(help='Country of the holidays, "none" for none; by --tz without it.')
@@ -187,18 +193,15 @@ def read_counts(
     totals: bool,
 ) -> "Counts":
     """The file as counts."""
+    from api.count_columns import with_known_columns
     from api.counts import counts_from_table
     from api.local_time import time_zone
     from api.tables import read_table
 
-    return counts_from_table(
-        read_table(path, sheet=sheet),
-        zone=time_zone(tz),
-        site_column=site_column,
-        time_column=time_column,
-        count_column=count_column,
-        totals=totals,
+    table = with_known_columns(
+        read_table(path, sheet=sheet), site=site_column, time=time_column, count=count_column
     )
+    return counts_from_table(table, zone=time_zone(tz), totals=totals)
 
 
 def cleaned(counts: "Counts", country: str, *, keep: bool) -> "Counts":

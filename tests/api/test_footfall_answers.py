@@ -73,6 +73,13 @@ def test_a_band_may_be_any_hours():
             evaluate(city(), plan(band=band))
 
 
+def test_hours_that_have_a_name_are_judged_once():
+    by_hours = evaluate(city(), plan(band="18-24"))
+    by_name = evaluate(city(), plan(band="evening"))
+    assert [b.hours for b in by_hours.bands] == [b.hours for b in by_name.bands]
+    assert by_hours.main.p_holm == by_name.main.p_holm
+
+
 def test_neighbours_are_tested_and_the_way_back_is_told():
     found = evaluate(
         city(rise=2.0), plan(near=("Torg 1",), start=START - timedelta(days=70), stop=START)
