@@ -132,13 +132,15 @@ def json_messages(path: Path) -> Iterator[Recorded]:
 
 
 def moment_ms(text: str) -> int:
-    """Milliseconds of an RFC 3339 time; digits beyond the microsecond are cut."""
+    """Milliseconds of an RFC 3339 time, UTC without a zone; digits beyond microseconds are cut."""
     text = text.replace("Z", "+00:00")
     head, dot, tail = text.partition(".")
     if dot:
         digits = len(tail) - len(tail.lstrip("0123456789"))
         text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
     moment = datetime.fromisoformat(text)
+    # Without a zone Python would take the machine's.
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
 
 

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from firmware_sim.light import programme_levels
-from firmware_sim.recording import times_ms
-from firmware_sim.score import DAY_MS, OPEN_MS, Fault, Order, Run, Score, read_rows, texts
+from firmware_sim.score import DAY_MS, OPEN_MS, Fault, Order, Run, Score
 from firmware_sim.sun import sun_position
 from firmware_sim.swedish_calendar import utc_offset_ms
+from firmware_sim.tables import number, read_rows, texts, trace
 
 __all__ = ["Street", "read_street", "write_report"]
 
@@ -24,6 +21,7 @@ Floats = NDArray[np.float64]
 WIDTH, HEIGHT, LEFT, BOTTOM = 860, 190, 46, 22
 LOWEST_LX, HIGHEST_LX = 0.05, 100_000.0
 CIVIL_DARK_DEG = -6.0
+SLOW = {"depreciation": 45, "sensor_drift": 45}  # days a picture shows; others 14
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b2330; --paper: #fdfdfb;
  --line: #c9ced6; --lamp: #b45309;
@@ -52,14 +50,6 @@ class Street:
     place: dict[str, tuple[float, float]]
 
 
-def number(text: str) -> float:
-    """A number, or NaN."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
 def read_street(assets: Path) -> Street:
     """Read the assets table."""
     table = read_rows(assets, ["device_id"])
@@ -76,21 +66,6 @@ def read_street(assets: Path) -> Street:
         ),
         {d: (number(a), number(b)) for d, a, b in zip(devices, lats, lons, strict=True)},
     )
-
-
-def trace(readings: Path, device: str, start_ms: int, stop_ms: int) -> tuple[Floats, Floats]:
-    """Times and lux of one device between two moments."""
-    unit = pa.timestamp("ms", tz="UTC")
-    begin, end = pa.scalar(start_ms, unit), pa.scalar(stop_ms, unit)
-    where = (
-        (pc.field("device_id") == device) & (pc.field("time") >= begin) & (pc.field("time") < end)
-    )
-    table = pq.read_table(readings, columns=["time", "illuminance_lx"], filters=where)
-    time_ms = np.array(times_ms(table["time"]), np.float64)
-    lux = table["illuminance_lx"].to_numpy().astype(np.float64)
-    lux = np.where((lux < 0) | (lux == 65535), np.nan, lux)
-    order = np.argsort(time_ms, kind="stable")
-    return time_ms[order], lux[order]
 
 
 def height_of(lux: Floats) -> Floats:
@@ -127,13 +102,18 @@ def expectation(
 
 
 def picture(
-    street: Street | None, readings: Path, device: str, marks: dict[str, int], timezone: str
+    street: Street | None,
+    readings: Path,
+    device: str,
+    marks: dict[str, int],
+    timezone: str,
+    days: int = 14,
 ) -> str:
     """Lux of a device around some moments, with the expected level, the nights and the marks."""
     start = min(marks.values()) - 3 * DAY_MS
     # A lone mark is the beginning of something that may take its time to show.
-    last = max(marks.values()) if len(marks) > 1 else start + 14 * DAY_MS
-    stop = min(last, start + 14 * DAY_MS) + 3 * DAY_MS
+    last = max(marks.values()) if len(marks) > 1 else start + days * DAY_MS
+    stop = min(last, start + days * DAY_MS) + 3 * DAY_MS
     time_ms, lux = trace(readings, device, start, stop)
     scale = (WIDTH - LEFT) / (stop - start)
     lat, lon = street.place.get(device, (np.nan, np.nan)) if street else (np.nan, np.nan)
@@ -175,7 +155,8 @@ def picture(
             x0 = LEFT + (moment - start) * scale
             parts.append(f'<path d="M{x0:.1f} 4V{HEIGHT - BOTTOM + 4}" stroke="var(--mark)"/>')
             parts.append(f'<text x="{x0 + 3:.1f}" y="14">{escape(name)}</text>')
-    for day in range(-(-start // DAY_MS), stop // DAY_MS + 1):
+    every = 1 if stop - start < 20 * DAY_MS else 4
+    for day in range(-(-start // DAY_MS), (stop - DAY_MS // 2) // DAY_MS + 1, every):
         x0 = LEFT + (day * DAY_MS - start) * scale
         label = f"{datetime.fromtimestamp(day * 86_400, UTC):%d %b}"
         parts.append(f'<text x="{x0:.1f}" y="{HEIGHT - 4}">{label}</text>')
@@ -271,7 +252,7 @@ def miss_figure(run: Run, fault: Fault, street: Street | None, timezone: str) ->
         f"{moment_text(start)} to {moment_text(end)} ({escape(run.name)})"
     )
     marks = {"begins": max(start, run.start_ms)} | ({"ends": end} if end < OPEN_MS else {})
-    return figure(run, device, caption, marks, street, timezone)
+    return figure(run, device, caption, marks, street, timezone, SLOW.get(fault.kind, 14))
 
 
 def false_figure(run: Run, order: Order, street: Street | None, timezone: str) -> str:
@@ -288,13 +269,24 @@ def false_figure(run: Run, order: Order, street: Street | None, timezone: str) -
 
 
 def figure(
-    run: Run, device: str, caption: str, marks: dict[str, int], street: Street | None, timezone: str
+    run: Run,
+    device: str,
+    caption: str,
+    marks: dict[str, int],
+    street: Street | None,
+    timezone: str,
+    days: int = 14,
 ) -> str:
     """A picture with its caption; the caption alone without readings."""
     drawn = ""
     if run.readings is not None:
-        drawn = picture(street, run.readings, device, marks, timezone)
+        drawn = picture(street, run.readings, device, marks, timezone, days)
     return f"<figure><figcaption>{caption}</figcaption>{drawn}</figure>"
+
+
+def shown_of(count: int, limit: int) -> str:
+    """What is said where not all are drawn."""
+    return f"<p>The first {limit} are drawn.</p>" if count > limit else ""
 
 
 def write_report(
@@ -331,8 +323,9 @@ def write_report(
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         f"<h1>Score</h1>{key}{summary_table(facts)}<h2>Kinds</h2>{kinds_table(facts)}"
         f"<h2>Wrong kind</h2>{wrong_kind_table(facts)}"
-        f"<h2>Missed ({len(score.missed)})</h2>{''.join(misses) or '<p>None.</p>'}"
-        f"<h2>False orders ({len(score.false_orders)})</h2>{''.join(false) or '<p>None.</p>'}"
+        f"<h2>Missed ({len(score.missed)})</h2>{shown_of(len(score.missed), limit)}{''.join(misses) or '<p>None.</p>'}"
+        f"<h2>False orders ({len(score.false_orders)})</h2>"
+        f"{shown_of(len(score.false_orders), limit)}{''.join(false) or '<p>None.</p>'}"
         f"</body></html>\n"
     )
     path.write_text(page, encoding="utf-8")

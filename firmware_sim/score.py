@@ -7,19 +7,16 @@ found by the first order that covers one of its luminaires in time.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from scipy import special
 
 from firmware_sim.errors import TableError
-from firmware_sim.recording import times_ms
+from firmware_sim.tables import ArrowTable, column_ms, read_rows, span_of_readings, texts
 
 __all__ = [
     "KINDS",
@@ -32,11 +29,12 @@ __all__ = [
     "below_limits",
     "binomial_bounds",
     "poisson_bounds",
+    "read_orders",
     "read_run",
+    "read_truth",
     "score_runs",
 ]
 
-ArrowTable: TypeAlias = Any  # pyarrow carries no types
 DAY_MS = 86_400_000
 OPEN_MS = 2**62
 GRACE_MS = 2 * DAY_MS
@@ -215,89 +213,49 @@ def binomial_bounds(hits: int, trials: int, level: float = 0.95) -> tuple[float,
     return low, high
 
 
-def read_rows(path: Path, needed: Sequence[str]) -> ArrowTable:
-    """A small table as CSV, JSON Lines or Parquet, all columns as text but times.
-
-    Raises
-    ------
-    TableError
-        Names the file and the columns that are missing.
-    """
-    try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-        elif path.suffix in {".jsonl", ".ndjson"}:
-            from pyarrow import json as pa_json
-
-            table = pa_json.read_json(path)
-        else:
-            with path.open(encoding="utf-8-sig") as file:
-                names = file.readline().strip().split(",")
-            options = pa_csv.ConvertOptions(
-                column_types={name.strip('"'): pa.string() for name in names}
-            )
-            table = pa_csv.read_csv(path, convert_options=options)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise TableError(f"{path}: cannot be read ({error}).") from error
-    missing = [name for name in needed if name not in table.column_names]
-    if missing:
-        raise TableError(
-            f"{path}: no column {', '.join(missing)}.",
-            remedy="The formats stand in docs/formats.md.",
-        )
-    return table
-
-
-def column_ms(table: ArrowTable, name: str, empty: int) -> list[int]:
-    """Times of a column; `empty` where none is given."""
-    column = table[name]
-    given = column.is_valid().to_pylist()
-    if pa.types.is_string(column.type):
-        texts = column.to_pylist()
-        return [times_ms(pa.chunked_array([[text]]))[0] if text else empty for text in texts]
-    found = times_ms(column)
-    return [t if ok else empty for t, ok in zip(found, given, strict=True)]
-
-
-def texts(table: ArrowTable, name: str) -> list[str]:
-    """A text column; empty where nothing is given."""
-    if name not in table.column_names:
-        return [""] * table.num_rows
-    return ["" if v is None else str(v) for v in table[name].to_pylist()]
-
-
 def read_truth(path: Path) -> list[Fault]:
-    """Faults of a truth table, by incident."""
-    table = read_rows(path, ["kind", "device_id", "start", "end", "incident"])
-    starts, ends = column_ms(table, "start", 0), column_ms(table, "end", OPEN_MS)
+    """Faults of a truth table, by incident; a row without one is a fault by its `fault_id`."""
+    table = read_rows(path, ["kind", "device_id", "start"])
+    starts, ends = column_ms(path, table, "start", 0), column_ms(path, table, "end", OPEN_MS)
+    kinds, devices, severities = (texts(table, n) for n in ("kind", "device_id", "severity"))
+    causes, ids = texts(table, "cause_kind"), texts(table, "cause_id")
     found: dict[str, Fault] = {}
-    for k, (kind, device, incident, cause_kind, cause_id, severity) in enumerate(
-        zip(
-            texts(table, "kind"),
-            texts(table, "device_id"),
-            texts(table, "incident"),
-            texts(table, "cause_kind"),
-            texts(table, "cause_id"),
-            texts(table, "severity"),
-            strict=True,
-        )
-    ):
+    for k, incident in enumerate(incidents_of(table, "fault_id")):
         fault = found.setdefault(
-            incident, Fault(incident, kind, cause_kind, cause_id, severity, {})
+            incident, Fault(incident, kinds[k], causes[k], ids[k], severities[k], {})
         )
-        fault.spans[device] = (starts[k], ends[k])
+        widen(fault.spans, devices[k], starts[k], ends[k])
     return list(found.values())
 
 
+def incidents_of(table: ArrowTable, other: str = "") -> list[str]:
+    """What belongs together; a row that names neither incident nor `other` stands alone."""
+    named, second = texts(table, "incident"), texts(table, other)
+    return [a or b or f"row {k + 1}" for k, (a, b) in enumerate(zip(named, second, strict=True))]
+
+
+def widen(spans: dict[str, tuple[int, int]], device: str, start: int, end: int) -> None:
+    """Let the span of a device reach over another one."""
+    low, high = spans.get(device, (start, end))
+    spans[device] = (min(low, start), max(high, end))
+
+
 def read_orders(path: Path) -> list[Order]:
-    """Orders of a findings table, by incident."""
-    table = read_rows(path, ["kind", "device_id", "incident", "start", "end", "raised_at"])
-    starts, ends = column_ms(table, "start", 0), column_ms(table, "end", OPEN_MS)
-    raised = column_ms(table, "raised_at", 0)
-    kinds, devices, incidents = (texts(table, n) for n in ("kind", "device_id", "incident"))
+    """Orders of a findings table, by incident; a finding without one is an order of its own."""
+    table = read_rows(path, ["kind", "device_id", "raised_at"])
+    raised = column_ms(path, table, "raised_at", 0)
+    unsaid = [k for k, moment in enumerate(raised) if not moment]
+    if unsaid:
+        raise TableError(
+            f"{path}: row {unsaid[0] + 1}: raised_at is empty.",
+            remedy="Without the round that raised it a finding cannot be scored.",
+        )
+    starts, ends = column_ms(path, table, "start", 0), column_ms(path, table, "end", OPEN_MS)
+    starts = [start or moment for start, moment in zip(starts, raised, strict=True)]
+    kinds, devices = texts(table, "kind"), texts(table, "device_id")
     causes, ids, notes = (texts(table, n) for n in ("cause_kind", "cause_id", "note"))
     rows: dict[str, list[int]] = {}
-    for k, incident in enumerate(incidents):
+    for k, incident in enumerate(incidents_of(table)):
         rows.setdefault(incident, []).append(k)
     orders = []
     for incident, members in rows.items():
@@ -306,19 +264,12 @@ def read_orders(path: Path) -> list[Order]:
         spans: dict[str, tuple[int, int]] = {}
         named: dict[str, str] = {}
         for k in members:
-            low, high = spans.get(devices[k], (starts[k], ends[k]))
-            spans[devices[k]] = (min(low, starts[k]), max(high, ends[k]))
+            widen(spans, devices[k], starts[k], ends[k])
             named.setdefault(devices[k], kinds[k])
+        said = tuple(dict.fromkeys(notes[k] for k in members if notes[k]))
         orders.append(
             Order(
-                incident,
-                kinds[first],
-                causes[first],
-                ids[first],
-                raised[first],
-                named,
-                spans,
-                tuple(dict.fromkeys(notes[k] for k in members if notes[k])),
+                incident, kinds[first], causes[first], ids[first], raised[first], named, spans, said
             )
         )
     return sorted(orders, key=lambda order: (order.raised_ms, order.incident))
@@ -365,7 +316,7 @@ def read_run(
                 f"{findings}: for how many nights is not known.",
                 remedy="Give --days or --readings.",
             )
-        kinds = texts(read_rows(assets, ["device_id", "kind"]), "kind")
+        kinds = texts(read_rows(assets, ["device_id"]), "kind")
         lamp_nights = nights * sum(kind != "counter" for kind in kinds)
     return Run(
         findings.parent.name or str(findings),
@@ -380,22 +331,9 @@ def read_run(
 
 def span_of(faults: list[Fault], orders: list[Order], readings: Path | None) -> tuple[int, int]:
     """First and last time that matters."""
-    if readings is not None and readings.suffix == ".parquet":
-        try:
-            file = pq.ParquetFile(readings)
-            place = file.schema_arrow.get_field_index("received_time")
-            place = place if place >= 0 else file.schema_arrow.get_field_index("time")
-            stats = [
-                file.metadata.row_group(k).column(place).statistics
-                for k in range(file.num_row_groups)
-            ]
-        except (OSError, pa.ArrowException) as error:
-            raise TableError(f"{readings}: cannot be read ({error}).") from error
-        known = [s for s in stats if s is not None and s.has_min_max]
-        if known:
-            low = min(s.min for s in known).timestamp() * 1000
-            high = max(s.max for s in known).timestamp() * 1000
-            return int(low), int(high)
+    span = None if readings is None else span_of_readings(readings)
+    if span is not None:
+        return span
     times = [f.start_ms for f in faults] + [o.raised_ms for o in orders]
     return (min(times), max(times)) if times else (0, 0)
 
@@ -437,6 +375,7 @@ def score_runs(runs: Iterable[Run], *, horizon_days: float | None = None) -> Sco
 def score_run(score: Score, run: Run, horizon_days: float | None) -> None:
     """Add one run to a score."""
     matched: dict[str, list[Order]] = {fault.incident: [] for fault in run.faults}
+    seen: dict[str, list[Order]] = {fault.incident: [] for fault in run.faults}
     for order in run.orders:
         about = [fault for fault in run.faults if covers(order, fault)]
         score.orders += 1
@@ -448,14 +387,19 @@ def score_run(score: Score, run: Run, horizon_days: float | None) -> None:
         score.orders_on_fault += 1
         same = [fault for fault in about if fault.kind == order.kind]
         kind.right += bool(same)
+        # Of several faults under one wrong name it is meant for the one it has most in common with.
+        nearest = max(about, key=lambda fault: len(order.spans.keys() & fault.spans.keys()))
         if not same:
-            score.wrong_kind[(about[0].kind, order.kind)] += 1
+            score.wrong_kind[(nearest.kind, order.kind)] += 1
         score.crew += 1
         score.crew_right += any(crew(fault.kind) == crew(order.kind) for fault in about)
-        for fault in same or about[:1]:
+        for fault in about:
+            seen[fault.incident].append(order)
+        for fault in same or [nearest]:
             matched[fault.incident].append(order)
     for fault in run.faults:
-        judge_fault(score, run, fault, matched[fault.incident], horizon_days)
+        own, any_name = matched[fault.incident], seen[fault.incident]
+        judge_fault(score, run, fault, own, any_name, horizon_days)
 
 
 def crew(kind: str) -> str:
@@ -464,20 +408,32 @@ def crew(kind: str) -> str:
 
 
 def judge_fault(
-    score: Score, run: Run, fault: Fault, orders: list[Order], horizon_days: float | None
+    score: Score,
+    run: Run,
+    fault: Fault,
+    orders: list[Order],
+    any_name: list[Order],
+    horizon_days: float | None,
 ) -> None:
-    """Count one fault: found, when, under its name, with one order."""
+    """Count one fault: found, when, under its name, with one order.
+
+    Parameters
+    ----------
+    orders : list of Order
+        Those meant for it.
+    any_name : list of Order
+        Those about it, also when they were meant for another fault of the same luminaires.
+    """
     begun = max(fault.start_ms, run.start_ms)
-    in_time = [
-        o for o in orders if horizon_days is None or o.raised_ms - begun <= horizon_days * DAY_MS
-    ]
-    too_young = horizon_days is not None and run.stop_ms - begun < horizon_days * DAY_MS
-    if not in_time and too_young:
+    limit_ms = math.inf if horizon_days is None else begun + horizon_days * DAY_MS
+    in_time = [o for o in orders if o.raised_ms <= limit_ms]
+    seen = [o for o in any_name if o.raised_ms <= limit_ms]
+    if not seen and limit_ms < math.inf and run.stop_ms < limit_ms:
         return
     kind = score.kinds.setdefault(fault.kind, KindScore(fault.kind))
     kind.faults += 1
     score.faults += 1
-    score.found_any += bool(in_time)
+    score.found_any += bool(seen)
     score.repeated += max(len(in_time) - 1, 0)
     named = [o for o in in_time if o.kind == fault.kind]
     if named:
@@ -486,7 +442,7 @@ def judge_fault(
         kind.nights.append(noons)
         kind.first_noon += noons <= 1
         kind.second_noon += noons <= 2
-    if not in_time:
+    if not seen:
         score.missed.append((run, fault))
     if fault.grouped:
         score.grouped += 1
@@ -494,8 +450,8 @@ def judge_fault(
         score.grouped_one += len(in_time) == 1
     if fault.severity in URGENT:
         score.urgent += 1
-        if in_time:
-            score.urgent_minutes.append((in_time[0].raised_ms - begun) / 60_000)
+        if seen:
+            score.urgent_minutes.append((seen[0].raised_ms - begun) / 60_000)
 
 
 def rate(hits: int, trials: int) -> dict[str, float | int | None]:
@@ -571,26 +527,33 @@ def kind_facts(kind: KindScore) -> dict[str, Any]:
     }
 
 
+CEILINGS = ("false_", "urgent_minutes", "orders_per", "repeated", "nights_")
+
+
 def below_limits(facts: dict[str, Any], limits: dict[str, float]) -> list[str]:
-    """What falls short of `--fail-under`; false-order rates must stay below, all else above.
+    """What falls short of `--fail-under`.
 
     A name is a path in the facts (`kinds.lamp_failure.recall`); a share counts by its value.
+    False orders, minutes, nights and repeated orders must stay below their limit, all else above.
+
+    Raises
+    ------
+    KeyError
+        If there is no such number to compare with, in any run.
     """
     failures = []
     for name, limit in limits.items():
         value: Any = facts
         for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+            if not isinstance(value, dict) or part not in value:
+                raise KeyError(name)
+            value = cast("dict[str, Any]", value)[part]
         if isinstance(value, dict):
-            value = value.get("value")
+            value = cast("dict[str, Any]", value).get("value", "")
         if value is None:
             failures.append(f"{name} is not known")
-        elif (
-            name.startswith(("false_", "urgent_minutes", "orders_per", "repeated"))
-            and value > limit
-        ) or (
-            not name.startswith(("false_", "urgent_minutes", "orders_per", "repeated"))
-            and value < limit
-        ):
+        elif not isinstance(value, int | float):
+            raise KeyError(name)
+        elif value > limit if name.split(".")[-1].startswith(CEILINGS) else value < limit:
             failures.append(f"{name} is {value:.4g}, limit {limit:g}")
     return failures

@@ -5,7 +5,8 @@ import json
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,7 +18,9 @@ from api.errors import BadInputError, LjusvaktError
 if TYPE_CHECKING:
     from firmware_sim.publishing import BrokerAddress, Counts
     from firmware_sim.recording import Recorded
+    from firmware_sim.report import Street
     from firmware_sim.scenario import Scenario
+    from firmware_sim.score import Run
 
 __all__ = ["register"]
 
@@ -444,11 +447,14 @@ def score(
 
     limits = limits_of(fail_under)
     try:
-        runs, streets = [], {}
+        runs: list[Run] = []
+        streets: dict[str, Street] = {}
         for found, true, asset, reading in run_files(findings, truth, assets, readings):
             run = read_run(
                 found, true, assets=asset, readings=reading, days=days, lamp_nights=lamp_nights
             )
+            if run.name in {other.name for other in runs}:
+                run = replace(run, name=f"{run.name}, run {len(runs) + 1}")
             runs.append(run)
             if asset is not None and report is not None:
                 streets[run.name] = read_street(asset)
@@ -460,7 +466,13 @@ def score(
         raise BadInputError(error.message, remedy=error.remedy) from error
     except OSError as error:
         raise BadInputError(f"{report}: cannot be written ({error.strerror}).") from error
-    failures = below_limits(facts, limits)
+    try:
+        failures = below_limits(facts, limits)
+    except KeyError as error:
+        raise BadInputError(
+            f"--fail-under {error.args[0]}: no such number.",
+            remedy="The names are the paths in --json, as kinds.lamp_failure.recall.",
+        ) from error
     if as_json:
         say({**facts, "failures": failures}, as_json=True)
     else:
@@ -478,7 +490,7 @@ def limits_of(text: str) -> dict[str, float]:
             limits[name.strip()] = float(value)
         except ValueError:
             sign = ""
-        if not sign:
+        if not sign or not isfinite(limits[name.strip()]):
             raise BadInputError(
                 f"--fail-under {part!r} is no limit.", remedy="Write macro_f1=0.9,right_crew=0.98."
             )
@@ -532,9 +544,15 @@ def score_text(facts: dict[str, Any]) -> str:
             return "–"
         return f"{found['value']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
 
+    def bounded(found: dict[str, Any]) -> str:
+        if found["value"] is None:
+            return "–"
+        return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+
     def plain(value: float | None) -> str:
         return "–" if value is None else f"{value:.2f}"
 
+    heads = f"{'F1':>6}{'nights':>8}{'p90':>6}"
     lines = [
         f"macro-F1                      {plain(facts['macro_f1'])}",
         f"faults, orders                {facts['faults']}, {facts['orders']}",
@@ -542,13 +560,13 @@ def score_text(facts: dict[str, Any]) -> str:
         f"false orders                  {facts['false_orders']}",
         *(f"{title:<30}{share(facts[name])}" for title, name in SHARES.items()),
         "",
-        f"{'kind':<24}{'faults':>7}{'orders':>7}{'prec':>7}{'recall':>8}{'F1':>6}{'nights':>8}{'p90':>6}",
+        f"{'kind':<24}{'faults':>7}{'orders':>7}{'precision':>18}{'recall':>18}{heads}",
     ]
     for name, kind in facts["kinds"].items():
         if kind["faults"] or kind["orders"]:
             lines.append(
                 f"{name:<24}{kind['faults']:>7}{kind['orders']:>7}"
-                f"{plain(kind['precision']['value']):>7}{plain(kind['recall']['value']):>8}"
+                f"{bounded(kind['precision']):>18}{bounded(kind['recall']):>18}"
                 f"{plain(kind['f1']):>6}{plain(kind['nights_median']):>8}{plain(kind['nights_p90']):>6}"
             )
     lines.append("")

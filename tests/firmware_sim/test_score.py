@@ -3,11 +3,15 @@
 import csv
 import json
 import math
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -29,7 +33,9 @@ from firmware_sim.score import (
     binomial_bounds,
     noons_after,
     poisson_bounds,
+    read_orders,
     read_run,
+    read_truth,
     score_runs,
 )
 
@@ -55,9 +61,7 @@ def order(kind: str, devices: str | list[str], raised: float, incident: str = ""
     return Order(label, kind, "luminaire", names[0], at(raised), kinds, spans)
 
 
-def scored(
-    faults: list[Fault], orders: list[Order], lamp_nights: float = 1000.0
-) -> dict[str, object]:
+def scored(faults: list[Fault], orders: list[Order], lamp_nights: float = 1000.0) -> dict[str, Any]:
     run = Run(
         "run", faults, sorted(orders, key=lambda o: o.raised_ms), START_MS, at(30), lamp_nights
     )
@@ -226,9 +230,17 @@ def test_limits_are_floors_for_shares_and_ceilings_for_false_orders() -> None:
     assert below_limits(facts, {"macro_f1": 0.6, "false_per_1000_lamp_nights": 1.5}) == []
     assert len(below_limits(facts, {"macro_f1": 0.9, "false_per_1000_lamp_nights": 0.5})) == 2
     assert below_limits(facts, {"kinds.misaimed.recall": 1.0}) == []
-    assert below_limits(facts, {"kinds.unheard_of.recall": 0.1}) == [
-        "kinds.unheard_of.recall is not known"
+    assert below_limits(facts, {"kinds.misaimed.nights_p90": 5}) == []
+    assert len(below_limits(facts, {"kinds.misaimed.nights_p90": 1})) == 1
+    assert below_limits(facts, {"kinds.sensor_stuck.recall": 0.1}) == [
+        "kinds.sensor_stuck.recall is not known"
     ]
+
+
+@pytest.mark.parametrize("name", ["kinds.unheard_of.recall", "kinds", "wrong_kind", "macro"])
+def test_a_limit_on_what_is_no_number_is_refused(name: str) -> None:
+    with pytest.raises(KeyError):
+        below_limits(scored([fault("misaimed", "L-1", 5)], []), {name: 0.1})
 
 
 def write_tables(folder: Path) -> None:
@@ -307,7 +319,8 @@ def test_the_command_fails_under_a_limit(tmp_path: Path) -> None:
 
     assert CliRunner().invoke(app, [*run, "macro_f1=0.4"]).exit_code == 0
     assert isinstance(CliRunner().invoke(app, [*run, "macro_f1=0.9"]).exception, LjusvaktError)
-    assert isinstance(CliRunner().invoke(app, [*run, "macro_f1"]).exception, BadInputError)
+    for wrong in ("macro_f1", "macro_f1=nan", "macro=0.5"):
+        assert isinstance(CliRunner().invoke(app, [*run, wrong]).exception, BadInputError)
 
 
 def test_text_for_people_names_kinds_and_bounds(tmp_path: Path) -> None:
@@ -332,3 +345,138 @@ def test_a_table_without_its_columns_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(TableError, match="raised_at"):
         read_run(tmp_path / "truth.csv", tmp_path / "truth.csv", lamp_nights=1)
+
+
+TRUTH_ROWS: list[dict[str, str | None]] = [
+    {"end": None, "start": "2026-10-11T22:00:00+02:00", "device_id": "L-1", "kind": "misaimed"},
+    {
+        "end": "2026-10-14 20:00:00Z",
+        "start": "2026-10-12T20:00:00",
+        "device_id": "Å-2",
+        "kind": "sensor_stuck",
+    },
+]
+SPANS = [
+    {"L-1": (at(10) + 20 * HOUR_MS, OPEN_MS)},
+    {"Å-2": (at(11) + 20 * HOUR_MS, at(13) + 20 * HOUR_MS)},
+]
+
+
+def as_csv(separator: str, encoding: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        lines = [list(TRUTH_ROWS[0])] + [[v or "" for v in row.values()] for row in TRUTH_ROWS]
+        text = "\r\n".join(separator.join(line) for line in lines)
+        (folder / "truth.csv").write_bytes(text.encode(encoding))
+        return folder / "truth.csv"
+
+    return write
+
+
+def as_json_lines(folder: Path) -> Path:
+    rows = [{k: v for k, v in row.items() if v is not None} for row in TRUTH_ROWS]
+    (folder / "truth.jsonl").write_text("\n\n".join(map(json.dumps, rows)), "utf-8")
+    return folder / "truth.jsonl"
+
+
+def as_parquet(text: Any, end: Any) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        columns = {n: pa.array([row[n] for row in TRUTH_ROWS], text) for n in TRUTH_ROWS[0]}
+        moments = [None, datetime(2026, 10, 14, 20, tzinfo=UTC)]
+        columns["end"] = columns["end"] if pa.types.is_null(end) else pa.array(moments, end)
+        pq.write_table(pa.table(columns), folder / "truth.parquet")
+        return folder / "truth.parquet"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        as_csv(",", "utf-8-sig"),
+        as_csv(";", "cp1252"),
+        as_csv("\t", "utf-8"),
+        as_json_lines,
+        as_parquet(pa.string(), pa.timestamp("us", "Europe/Stockholm")),
+        as_parquet(pa.large_string(), pa.timestamp("ns", "UTC")),
+        as_parquet(pa.dictionary(pa.int32(), pa.string()), pa.timestamp("s", "UTC")),
+        as_parquet(pa.string(), pa.null()),
+    ],
+    ids=["comma", "semicolon", "tab", "lines", "zoned", "large", "dictionary", "text"],
+)
+def test_truth_of_another_simulator_is_read_in_any_form(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    faults = read_truth(write(tmp_path))
+
+    assert [f.spans for f in faults] == SPANS
+    assert [f.kind for f in faults] == ["misaimed", "sensor_stuck"]
+
+
+def test_rows_without_an_incident_are_no_common_one(tmp_path: Path) -> None:
+    path = tmp_path / "findings.csv"
+    path.write_text(
+        "raised_at,device_id,kind,incident\n"
+        "2026-10-12T14:00:00+02:00,L-1,misaimed,\n2026-10-13T12:00:00Z,L-2,misaimed,\n"
+    )
+    orders = read_orders(path)
+
+    assert [(list(o.spans), o.raised_ms) for o in orders] == [
+        (["L-1"], at(11.5)),
+        (["L-2"], at(12.5)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("L-1,misaimed,yesterday\n", "row 1: raised_at 'yesterday' is no time"),
+        ("L-1,misaimed,2026-10-12T12:00:00Z\nL-2,misaimed,\n", "row 2: raised_at is empty"),
+    ],
+)
+def test_a_finding_without_a_usable_time_is_named(tmp_path: Path, rows: str, words: str) -> None:
+    path = tmp_path / "findings.csv"
+    path.write_text(f"device_id,kind,raised_at\n{rows}")
+
+    with pytest.raises(TableError, match=words):
+        read_orders(path)
+
+
+def test_runs_with_readings_as_csv_are_pooled_and_drawn_each_with_its_own_street(
+    tmp_path: Path,
+) -> None:
+    for run, nominal in (("a", "20"), ("b", "7")):
+        folder = tmp_path / run / "feed"
+        folder.parent.mkdir()
+        write_tables(folder)
+        readings = pq.read_table(folder / "readings.parquet")
+        pa_csv.write_csv(readings, folder / "readings.csv")
+        (folder / "readings.parquet").unlink()
+        assets = (folder / "assets.csv").read_text().replace(",20,", f",{nominal},")
+        (folder / "assets.csv").write_text(assets)
+    report = tmp_path / "report.html"
+    folders = [part for run in ("a", "b") for part in ("--findings", str(tmp_path / run / "feed"))]
+    result = CliRunner().invoke(app, ["score", *folders, "--report", str(report), "--json"])
+    page = report.read_text("utf-8")
+
+    assert json.loads(result.stdout)["lamp_nights"] == pytest.approx(120, abs=0.2)
+    figures = [part.split("</figure>")[0] for part in page.split("<figure>")[1:]]
+    assert len(figures) == 4
+    expected = [re.findall(r'd="([^"]+)"[^>]*dasharray', figure)[0] for figure in figures]
+    assert all(expected)
+    assert expected[0] != expected[1]
+
+
+def test_an_order_with_a_wrong_name_is_about_all_it_covers_and_meant_for_the_most() -> None:
+    row = Fault(
+        "row", "supply_loss", "segment", "S", "urgent", {f"L-{k}": (at(5), OPEN_MS) for k in (1, 2)}
+    )
+    facts = scored(
+        [fault("lamp_failure", "L-3", 5), row],
+        [order("communication_failure", ["L-1", "L-2", "L-3"], 6)],
+    )
+
+    assert facts["any_fault_recall"]["hits"] == 2
+    assert facts["grouped_with_one_order"]["hits"] == 1
+    assert facts["wrong_kind"] == [
+        {"truth": "supply_loss", "named": "communication_failure", "orders": 1}
+    ]
