@@ -31,6 +31,8 @@ SAVE_EVERY_S = 1.0
 # What a killed demo may not have sent yet is sent again; the journal knows it by its identity.
 RESEND_MS = 1_800_000
 CHUNK = 400
+EARLIER_COUNT_DAYS = 35
+DAYS_AT_ONCE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,11 @@ async def _tell_history(platform: Platform, city: City, progress: Progress) -> N
     scenario = city.scenario
     if platform.hand_in is None or platform.shipper is None or platform.rounds is None:
         raise BadInputError("the demo needs journal, store and rounds")
+    # Eight weeks of counts, where the lights have three: low-activity hours ask for them.
+    first_day = scenario.start_ms // DAY_MS - EARLIER_COUNT_DAYS
+    for day in range(first_day, scenario.start_ms // DAY_MS, DAYS_AT_ONCE):
+        counted = await asyncio.to_thread(_counted, city, day, DAYS_AT_ONCE)
+        await asyncio.to_thread(platform.hand_in.put, counted)
     messages = city.history(scenario.start_ms, scenario.stop_ms)
     total = scenario.stop_ms - scenario.start_ms
     text = f"{scenario.scenario.days} nights of history"
@@ -213,6 +220,15 @@ async def _tell_history(platform: Platform, city: City, progress: Progress) -> N
         await asyncio.to_thread(platform.rounds.catch_up, [one])
         progress.advance("rounds", "judging the nights", number, len(due))
     progress.step("rounds", f"rounds: {len(due)} run")
+
+
+def _counted(city: City, day: int, days: int) -> list[tuple[str, bytes, int]]:
+    return [
+        (topic, payload, received_ms)
+        for received_ms, topic, payload in city.counter_batches(
+            day, days, DAY_MS, start_ms=day * DAY_MS, stop_ms=(day + days) * DAY_MS
+        )
+    ]
 
 
 def _take(messages: Iterator[tuple[str, bytes, int]]) -> list[tuple[str, bytes, int]]:

@@ -26,7 +26,7 @@ from api.operations.work_orders import (
 from api.pagination import page_of, turn
 from api.problems import ProblemError
 from api.routes.assets import state_of, visible
-from api.routes.places import counted_places
+from api.routes.places import colour_scale, counted_places, heat_of_place, visible_counters
 from api.routes.presenting import (
     KINDS,
     OrderView,
@@ -71,6 +71,8 @@ def overview(request: Request, services: ServiceDep, principal: Staff) -> Respon
     wanted = OrderFilter(open=True, areas=areas)
     orders = services.ledger.work_orders(wanted, limit=OPEN_ON_OVERVIEW).items
     urgent = services.ledger.work_orders(replace(wanted), limit=1000).items
+    places = counted_places(services, principal)
+    busiest = max((p for p in places if p.total), key=lambda p: p.total or 0, default=None)
     return page(
         request,
         "overview.html",
@@ -82,7 +84,12 @@ def overview(request: Request, services: ServiceDep, principal: Staff) -> Respon
         orders=views_of(services, orders, words),
         open_orders=sum(services.ledger.count_work_orders(wanted).values()),
         urgent_orders=sum(order.rank == 0 for order in urgent),
-        places=counted_places(services, principal)[:12],
+        places=places[:12],
+        heat_place=busiest,
+        heat=heat_of_place(services, visible_counters(services, principal), busiest.name, words)
+        if busiest
+        else [],
+        scale=colour_scale(),
         map_words=map_words(words),
         map_library=static("vendor/maplibre-gl-6.17.0/maplibre-gl.mjs"),
         map_worker=static("vendor/maplibre-gl-6.17.0/maplibre-gl-worker.mjs"),

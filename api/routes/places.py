@@ -26,6 +26,7 @@ Planner = Annotated[
 ]
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+HEAT_WEEKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def place(
         weeks=weeks,
         period=period_text(heat, words),
         heat=heat_rows(heat, low, words),
-        scale=[colour_of(share / 6) for share in range(7)],
+        scale=colour_scale(),
         low=low_lines(low, words),
         low_head=low_head(low, words),
         low_none=words.text("No hour of the week is below the threshold.")
@@ -137,6 +138,23 @@ def place(
         uplot=static("vendor/uplot-1.6.32/uPlot.iife.min.js"),
         uplot_css=static("vendor/uplot-1.6.32/uPlot.min.css"),
     )
+
+
+def heat_of_place(
+    services: Services, counters: list[Asset], site: str, words: Words
+) -> list[dict[str, Any]]:
+    """The heat map of one place over four weeks; empty where nothing was counted."""
+    there = [a for a in counters if (a.site or a.device_id) == site]
+    counts = counts_of(services, there, days=7 * HEAT_WEEKS)
+    if counts is None or counts.hours is None:
+        return []
+    heat = heat_map(counts, site, country=country_of(services.zone.key, None))
+    return heat_rows(heat, None, words)
+
+
+def colour_scale() -> list[str]:
+    """From few to many."""
+    return [colour_of(share / 6) for share in range(7)]
 
 
 def period_text(heat: dict[str, Any] | None, words: Words) -> str:
