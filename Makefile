@@ -69,5 +69,8 @@ lock:
 i18n: setup-dev
 	@$(BIN)/python tools/i18n.py
 
+screenshots: setup-dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH" LJUSVAKT_SCREENSHOT=1 pytest -q tests/browser/test_browser_demo.py
+
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build

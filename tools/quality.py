@@ -32,8 +32,9 @@ def main_of(name: str) -> Callable[[Path], Any]:
 def run() -> None:
     """Measure what was asked for, both parts by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="*", choices=["lighting", "footfall", []], default=[])
-    parts = parser.parse_args().part or ["lighting", "footfall"]
+    parser.add_argument("--only", choices=["lighting", "footfall"])
+    only = parser.parse_args().only
+    parts = [only] if only else ["lighting", "footfall"]
     for part in parts:
         out = ROOT / "docs" / f"quality-{part}.md"
         main_of(f"quality_{part}")(out)
