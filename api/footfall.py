@@ -623,6 +623,10 @@ def evaluation_json(found: Evaluation) -> dict[str, Any]:
         "time_zone": counts.zone.key,
         "simulated": counts.simulated,
         "headline": found.headline,
+        "lighting_failed": {
+            "before": number(plan.lighting_failed[0]),
+            "after": number(plan.lighting_failed[1]),
+        },
         "result": as_json(found.main.effect),
         "bands": [
             {

@@ -13,8 +13,16 @@ __all__ = ["EPOCH", "classes_of", "country_of", "special_days"]
 
 EPOCH = date(1970, 1, 1)
 NO_HOLIDAYS = "none"
-# Zones whose country is beyond doubt and whose habits we are asked about; others say it themselves.
-COUNTRY_BY_ZONE = {"Europe/Stockholm": "SE"}
+# Zones that one country fills and whose national holidays are known; others say it themselves.
+COUNTRY_BY_ZONE = {
+    "Europe/Berlin": "DE",
+    "Europe/Copenhagen": "DK",
+    "Europe/Helsinki": "FI",
+    "Europe/London": "GB",
+    "Europe/Oslo": "NO",
+    "Europe/Stockholm": "SE",
+    "Europe/Zurich": "CH",
+}
 
 
 def country_of(zone_name: str, given: str | None) -> str:

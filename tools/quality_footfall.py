@@ -614,8 +614,8 @@ def main(out: Path) -> None:
     activity = []
     for name, counts, country in (
         ("Melbourne", melbourne, "none"),
-        ("Leeds", leeds, "none"),
-        ("Leeds, British holidays as Sundays", leeds, "GB"),
+        ("Leeds, British holidays as Sundays (the default there)", leeds, "GB"),
+        ("Leeds, no holidays", leeds, "none"),
     ):
         for rule, absolute, relative in RULES:
             draws = activity_draws(counts, country, absolute, relative, 60, SEED + 70)

@@ -177,13 +177,14 @@ def note_table(notes: Sequence[Note], lang: str) -> str:
 
 def measured_words(one: Intervention, lang: str) -> dict[str, str]:
     """What sensors say of the factors they measure."""
-    if one.result is None or one.result["result"]["refused"]:
+    if one.result is None:
         return {}
-    found = one.result["result"]
-    change = percent(found["percent"], lang)
-    ends = f"{percent(found['low_percent'], lang)}, {percent(found['high_percent'], lang)}"
-    word = "gångflöde" if lang == "sv" else "footfall"
-    said = {"footfall": f"{word} {change} ({ends})"}
+    found, said = one.result["result"], dict[str, str]()
+    if not found["refused"]:
+        change = percent(found["percent"], lang)
+        ends = f"{percent(found['low_percent'], lang)}, {percent(found['high_percent'], lang)}"
+        word = "gångflöde" if lang == "sv" else "footfall"
+        said["footfall"] = f"{word} {change} ({ends})"
     for key in ("lighting", "repair_time"):
         if text := one.result.get("measured", {}).get(key, {}).get(lang):
             said[key] = text

@@ -18,6 +18,7 @@ from api.auth import EVERYONE, Needs, Principal, Role
 from api.counts import Counts, without_faults
 from api.errors import BadInputError, NotFoundError
 from api.footfall import (
+    Evaluation,
     EvaluationPlan,
     activity_answer,
     activity_json,
@@ -29,6 +30,7 @@ from api.footfall import (
     numbers,
 )
 from api.holiday_calendar import classes_of, country_of
+from api.lit_places import FailedLight, failed_light
 from api.places import near_sites
 from api.public_counts import public_table
 from api.reports.evaluation import evaluation_page
@@ -306,10 +308,13 @@ class EvaluationIn(In):
         default=None, max_length=100, description="By position where not given"
     )
     also_treated: list[Name] = Field(default=[], max_length=500)
-    lighting_failed_before: float = Field(
-        default=0.0, ge=0, le=1, description="Share of dark hours with failed lighting"
+    lighting_failed_before: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of dark hours with failed lighting; from the ledger where not given",
     )
-    lighting_failed_after: float = Field(default=0.0, ge=0, le=1)
+    lighting_failed_after: float | None = Field(default=None, ge=0, le=1)
     stop: str | None = Field(default=None, max_length=10)
 
     @field_validator("start", "stop")
@@ -348,7 +353,7 @@ def plan_of(wanted: EvaluationIn, assets: list[Asset], services: Services) -> Ev
         near=tuple(zone),
         also_treated=tuple(wanted.also_treated),
         device_changes=counter_changes(services, assets),
-        lighting_failed=(wanted.lighting_failed_before, wanted.lighting_failed_after),
+        lighting_failed=(wanted.lighting_failed_before or 0, wanted.lighting_failed_after or 0),
         stop=None if wanted.stop is None else date.fromisoformat(wanted.stop),
         position=where.get(wanted.sites[0]),
     )
@@ -363,9 +368,40 @@ def about(plan: EvaluationPlan, counts: Counts) -> EvaluationPlan:
     )
 
 
+def end_of(plan: EvaluationPlan) -> date:
+    """The first day after the follow-up."""
+    return (plan.stop or plan.start) + timedelta(days=plan.after_days)
+
+
+def light_of(services: Services, plan: EvaluationPlan, *, simulated: bool) -> FailedLight:
+    """What the ledger knows of the light at the treated places over both periods."""
+    return failed_light(
+        services.ledger,
+        services.ledger.assets(),
+        plan.sites,
+        start=plan.start,
+        stop=plan.stop or end_of(plan),
+        zone=services.zone,
+        now_ms=services.clock.now_ms(),
+        position=plan.position or (services.settings.lat, services.settings.lon),
+        simulated=simulated,
+    )
+
+
+def answer_to(wanted: EvaluationIn, services: Services, principal: Principal) -> Evaluation:
+    """The evaluation that was asked for; the light is the ledger's word unless it is given."""
+    assets = visible_counters(services, principal)
+    plan = plan_of(wanted, assets, services)
+    counts = counts_for(services, assets, plan)
+    known = light_of(services, plan, simulated=counts.simulated).shares
+    given = (wanted.lighting_failed_before, wanted.lighting_failed_after)
+    before, after = (k if g is None else g for k, g in zip(known, given, strict=True))
+    return evaluate(counts, about(replace(plan, lighting_failed=(before, after)), counts))
+
+
 def counts_for(services: Services, assets: list[Asset], plan: EvaluationPlan) -> Counts:
     """Counts that a plan needs; at most up to now."""
-    last = (plan.stop or plan.start) + timedelta(days=plan.after_days - 1)
+    last = end_of(plan) - timedelta(days=1)
     last = min(last, local_today(services))
     first = plan.start - timedelta(days=plan.before_days)
     return counts_between(services, assets, first, max(last, plan.start))
@@ -374,10 +410,7 @@ def counts_for(services: Services, assets: list[Asset], plan: EvaluationPlan) ->
 @router.post("/evaluations")
 def evaluate_now(wanted: EvaluationIn, services: ServiceDep, principal: Planner) -> dict[str, Any]:
     """Did an intervention change footfall? The change with its interval, or why none is honest."""
-    assets = visible_counters(services, principal)
-    plan = plan_of(wanted, assets, services)
-    counts = counts_for(services, assets, plan)
-    return evaluation_json(evaluate(counts, about(plan, counts)))
+    return evaluation_json(answer_to(wanted, services, principal))
 
 
 @router.post("/evaluations/report", response_class=Response, responses=FILES)
@@ -388,10 +421,7 @@ def evaluation_report(
     lang: Annotated[str, Query(pattern="^(sv|en)$")] = "sv",
 ) -> Response:
     """The same as a printable page."""
-    assets = visible_counters(services, principal)
-    plan = plan_of(wanted, assets, services)
-    counts = counts_for(services, assets, plan)
-    found = evaluate(counts, about(plan, counts))
+    found = answer_to(wanted, services, principal)
     return Response(evaluation_page(found, lang), media_type="text/html; charset=utf-8")
 
 

@@ -1,5 +1,6 @@
 """Interventions: recorded, planned, evaluated, frozen, followed up, and published if so decided."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from api.interventions import (
 )
 from api.ledger.interventions import Interventions
 from api.ledger.views import WorkOrder
+from api.lit_places import lighting_words, repair_words
 from api.places import near_sites
 from api.reports.evaluation import band_name, sentence
 from api.reports.intervention import measured_words, pack_page, public_page, result_sentence
@@ -46,6 +48,8 @@ from api.routes.footfall import (
     counter_changes,
     counts_between,
     counts_for,
+    end_of,
+    light_of,
     local_today,
     positions,
     visible_counters,
@@ -489,8 +493,20 @@ def answered(
     assets = visible_counters(services, principal)
     asked = plan_from(one, assets, services)
     counts = counts_for(services, assets, asked)
+    light = light_of(services, asked, simulated=counts.simulated)
+    asked = replace(asked, lighting_failed=light.shares)
     found = evaluate(counts, about(asked, counts))
     plain = evaluation_json(found)
+    repairs = repair_words(
+        services.ledger,
+        services.ledger.assets(),
+        one.sites,
+        start=asked.start,
+        stop=end_of(asked),
+        zone=services.zone,
+        simulated=counts.simulated,
+    )
+    plain["measured"] = {"lighting": lighting_words(light), "repair_time": repairs}
     plain["sentence"] = {
         lang: sentence(found.main.effect, lang, band_name(found.main, lang))
         for lang in ("sv", "en")

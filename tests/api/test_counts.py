@@ -240,7 +240,9 @@ def test_no_country_has_no_holidays_and_an_unknown_one_is_named():
 
 def test_the_country_follows_the_zone_where_that_is_beyond_doubt():
     assert country_of("Europe/Stockholm", None) == "SE"
-    assert country_of("Europe/London", None) == "none"
+    assert country_of("Europe/London", None) == "GB"
+    assert country_of("Europe/London", "none") == "none"
+    assert country_of("Australia/Melbourne", None) == "none"
     assert country_of("Europe/London", "GB") == "GB"
 
 
