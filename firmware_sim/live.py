@@ -19,7 +19,7 @@ from firmware_sim.devices.native import parse_ack
 from firmware_sim.devices.node import Message, Node, Row
 from firmware_sim.errors import SimulatorError
 from firmware_sim.sky import DAY_MS
-from firmware_sim.world import City, Injection, device_rows
+from firmware_sim.world import City, Injection, device_rows, event_row
 
 __all__ = ["ANSWER_TOPIC", "CONTROL_TOPIC", "LiveCity", "LiveClock"]
 
@@ -150,15 +150,7 @@ class LiveCity:
             (received, feeder.gateway, device, row)
             for device, row, _, received in device_rows(feeder, rows)
         ]
-        items += [
-            (
-                e.received_ms,
-                feeder.gateway,
-                e.device_id,
-                Row(e.time_ms, None, (e.event, e.active, e.info)),
-            )
-            for e in events
-        ]
+        items += [(e.received_ms, feeder.gateway, e.device_id, event_row(e)) for e in events]
         return items
 
     def counter_items(self, day: int) -> list[tuple[int, str, str, Row]]:
@@ -207,8 +199,9 @@ class LiveCity:
         for (gateway, device), rows in ready.items():
             link = self._links[gateway]
             if device in self._radios:
+                feeder = self._radios[device]
                 for row in rows:
-                    link.put(self.city.uplinks(self._radios[device], device, row, row.measured_ms))
+                    link.put(self.city.uplinks(feeder, device, row, moment_of(row)))
                 continue
             node = link.nodes[device]
             if not node.kept:

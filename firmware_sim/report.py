@@ -323,7 +323,8 @@ def write_report(
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         f"<h1>Score</h1>{key}{summary_table(facts)}<h2>Kinds</h2>{kinds_table(facts)}"
         f"<h2>Wrong kind</h2>{wrong_kind_table(facts)}"
-        f"<h2>Missed ({len(score.missed)})</h2>{shown_of(len(score.missed), limit)}{''.join(misses) or '<p>None.</p>'}"
+        f"<h2>Missed ({len(score.missed)})</h2>{shown_of(len(score.missed), limit)}"
+        f"{''.join(misses) or '<p>None.</p>'}"
         f"<h2>False orders ({len(score.false_orders)})</h2>"
         f"{shown_of(len(score.false_orders), limit)}{''.join(false) or '<p>None.</p>'}"
         f"</body></html>\n"

@@ -31,7 +31,7 @@ from firmware_sim.sky import DAY_MS
 from firmware_sim.streams import generator
 from firmware_sim.transmission import EventRow, Rows
 
-__all__ = ["City", "Injection", "build_city", "device_rows"]
+__all__ = ["City", "Injection", "build_city", "device_rows", "event_row"]
 
 HOUR_MS = 3_600_000
 UNSET_BEFORE_MS = 1_577_836_800_000
@@ -42,6 +42,7 @@ ENVELOPES: dict[str, Callable[[Uplink], tuple[str, bytes]]] = {
     "things_stack_v3": things_stack_v3,
 }
 HISTORY_DAYS = 4
+FRAMES_A_SLOT = 4  # alert, status and usage of a sample; a report between two samples
 COLUMNS = ("illuminance_lx", "power_w", "lamp_status", "dimming_pct")
 
 
@@ -275,7 +276,7 @@ class City:
                 within = (rows.received_ms >= start_ms) & (rows.received_ms < stop_ms)
                 rows = rows.taken(within)
                 if feeder.lorawan:
-                    waiting += self.radio_messages(feeder, rows)
+                    waiting += self.radio_messages(feeder, rows, events)
                     continue
                 waiting += feeder_batches(feeder, rows, batch_ms, simulated=self.simulated)
                 waiting += [self.event_message(feeder, event) for event in events]
@@ -290,24 +291,39 @@ class City:
                     yield where, payload, received_ms
 
     def uplinks(self, feeder: Feeder, device: str, row: Row, true_ms: int) -> list[Message]:
-        """What a LoRaWAN device sends for one moment, which always has the same frame counter."""
+        """What a LoRaWAN device sends for one moment, which always has the same frame counters."""
         sender, values = self._radios[device], row.values or {}
-        sender.radio.at(3 * ((true_ms - self.scenario.start_ms) // (feeder.interval_s * 1000)))
+        slot = (true_ms - self.scenario.start_ms) // (feeder.interval_s * 1000)
+        sender.radio.at(FRAMES_A_SLOT * slot)
+        lux = values.get("illuminance_lx")
         if isinstance(sender, ElsysSensor):
-            lux = values.get("illuminance_lx")
             return [] if lux is None else [sender.measure(true_ms, light_lx=max(lux, 0.0))]
+        if row.event is not None:
+            # Of the reports of other makers its alert knows the lamp's alone.
+            sender.radio.at(FRAMES_A_SLOT * slot + FRAMES_A_SLOT - 1)
+            name, active, _ = row.event
+            known = name == "lamp_failure"
+            return sender.alert(true_ms, lamp_failure=bool(active)) if known else []
         level = values.get("dimming_pct")
         watts = values.get("power_w")
-        failed = bool(int(values.get("lamp_status") or 0) & 1)
+        bits = int(values.get("lamp_status") or 0)
         burning = (watts or 0) > 3 if level is None else level > 0
+        # A sensor that skips a value, as for a sentinel, is still there.
+        sensor = bool(feeder.has_lux[feeder.device_ids.index(device)])
         return sender.burn(
-            true_ms, level=(level or 100 * burning) / 100, power_w=watts or 0.0, lamp_failure=failed
-        )
+            true_ms, level=(level or 100 * burning) / 100, power_w=watts or 0.0,
+            lamp_failure=bool(bits & 1), gear_failure=bool(bits & 2), restarted=bool(bits & 16),
+            light_lx=(-1.0 if lux is None else lux) if sensor else None, clock_ms=row.time_ms,
+        )  # fmt: skip
 
-    def radio_messages(self, feeder: Feeder, rows: Rows) -> list[tuple[int, str, bytes]]:
-        """A LoRaWAN feeder's readings, each in its own uplink."""
+    def radio_messages(
+        self, feeder: Feeder, rows: Rows, events: list[EventRow]
+    ) -> list[tuple[int, str, bytes]]:
+        """A LoRaWAN feeder's readings and reports, each in its own uplink."""
+        reports = [(e.device_id, event_row(e), e.time_ms, e.received_ms) for e in events]
+        items = sorted([*device_rows(feeder, rows), *reports], key=lambda item: (item[3], item[0]))
         out: list[tuple[int, str, bytes]] = []
-        for device, row, true_ms, received in device_rows(feeder, rows):
+        for device, row, true_ms, received in items:
             sent = self.uplinks(feeder, device, row, true_ms)
             out += [(received, message.topic, message.payload) for message in sent]
         return out
@@ -373,6 +389,12 @@ def device_rows(feeder: Feeder, rows: Rows) -> Iterator[tuple[str, Row, int, int
             if finite[k]
         }
         yield feeder.device_ids[lamp], Row(time_ms, values, measured_ms=true_ms), true_ms, received
+
+
+def event_row(event: EventRow) -> Row:
+    """A fault report as a row of its device's buffer."""
+    report = (event.event, event.active, event.info)
+    return Row(event.time_ms, None, report, measured_ms=event.time_ms)
 
 
 def groups(

@@ -91,7 +91,16 @@ class LuminaireController:
         return LuminaireController(Radio(name, "NAS UL20xx", envelope), rated_w)
 
     def burn(
-        self, time_ms: int, *, level: float, power_w: float, lamp_failure: bool
+        self,
+        time_ms: int,
+        *,
+        level: float,
+        power_w: float,
+        lamp_failure: bool,
+        gear_failure: bool = False,
+        restarted: bool = False,
+        light_lx: float | None = None,
+        clock_ms: int | None = None,
     ) -> list[Message]:
         """Time passed until now at this level: status, usage, and an alert when the lamp fails.
 
@@ -101,6 +110,12 @@ class LuminaireController:
             Commanded dim level, 0..1.
         power_w : float
             Drawn power [W].
+        gear_failure, restarted : bool
+            What else the driver says of itself.
+        light_lx : float, optional
+            Of its light sensor [lx]; None where there is none, -1 where it says nothing.
+        clock_ms : int, optional
+            Time by the controller's own clock, which is right without it.
         """
         passed_s = 0 if self.last_ms is None else (time_ms - self.last_ms) // 1000
         self.last_ms = time_ms
@@ -108,23 +123,28 @@ class LuminaireController:
         self.energy_wh += power_w * passed_s / 3600
         self.lamp_on_s += passed_s if lit else 0
         driver = nas_ul20xx.Driver(
-            nas_ul20xx.single(0), lamp_failure=lamp_failure and level > 0, lamp_on=lit,
-            level_pct=round(level * 100),
+            nas_ul20xx.single(0), driver_error=gear_failure, lamp_on=lit,
+            lamp_failure=lamp_failure and level > 0, level_pct=round(level * 100),
+            power_failure=restarted,
         )  # fmt: skip
-        status = nas_ul20xx.encode_status(time_ms // 1000, (driver,))
-        sent = [
-            self.radio.uplink(nas_ul20xx.STATUS_PORT, status, time_ms),
-            self.radio.uplink(
-                nas_ul20xx.USAGE_PORT,
-                nas_ul20xx.encode_usage(
-                    address=driver.address, energy_wh=int(self.energy_wh), power_w=power_w,
-                    voltage_v=230, power_factor=0.95, lamp_on_s=self.lamp_on_s,
-                ),
-                time_ms,
-            ),
-        ]  # fmt: skip
-        if driver.lamp_failure and not self.failed:
-            alert = nas_ul20xx.encode_driver_alert((driver,))
-            sent.insert(0, self.radio.uplink(nas_ul20xx.ALERT_PORT, alert, time_ms))
+        newly = driver.lamp_failure and not self.failed
+        sent = self.alert(time_ms, lamp_failure=True) if newly else []
         self.failed = driver.lamp_failure
+        clock_s = max(time_ms if clock_ms is None else clock_ms, 0) // 1000
+        status = nas_ul20xx.encode_status(clock_s, (driver,), light_lx=light_lx)
+        usage = nas_ul20xx.encode_usage(
+            address=driver.address, energy_wh=int(self.energy_wh), power_w=power_w,
+            voltage_v=230, power_factor=0.95, lamp_on_s=self.lamp_on_s,
+        )  # fmt: skip
+        sent.append(self.radio.uplink(nas_ul20xx.STATUS_PORT, status, time_ms))
+        sent.append(self.radio.uplink(nas_ul20xx.USAGE_PORT, usage, time_ms))
         return sent
+
+    def alert(self, time_ms: int, *, lamp_failure: bool) -> list[Message]:
+        """What the driver reports at once, when its lamp fails or burns again."""
+        self.failed = lamp_failure
+        driver = nas_ul20xx.Driver(
+            nas_ul20xx.single(0), lamp_failure=lamp_failure, lamp_on=not lamp_failure
+        )
+        payload = nas_ul20xx.encode_driver_alert((driver,))
+        return [self.radio.uplink(nas_ul20xx.ALERT_PORT, payload, time_ms)]

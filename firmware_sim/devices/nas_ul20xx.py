@@ -3,9 +3,10 @@
 References
 ----------
 Format as published by the vendor with its codecs (nasys/nas-codecs): status on port 23, usage on
-port 26, alerts on port 61.
+port 26, alerts on port 61. Light is a logarithm: 4,000 steps a decade from 0.001 lx.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -27,7 +28,10 @@ BROADCAST = 0xFE
 INTERNAL_MEASUREMENT = 0xFF
 DRIVER_ALERT, METERING_ALERT = 0x83, 0x84
 LAMP_ERROR_BIT, OVER_CURRENT_BIT, UNDER_VOLTAGE_BIT = 0x01, 0x02, 0x04
-DRIVER_ERROR, LAMP_FAILURE, LAMP_ON = 0x01, 0x02, 0x04
+DRIVER_ERROR, LAMP_FAILURE, LAMP_ON, POWER_FAILURE = 0x01, 0x02, 0x04, 0x80
+DALI_ERROR, RELAY_CLOSED = 0x02, 0x80
+LIGHT_SENSOR, LIGHT_UNKNOWN, LIGHT_FULL_SCALE = 0x02, 0xFFFF, 0x7FFF
+LAMP_ERROR_IN_24_H = 0x20
 CALENDAR_DUSK = 0x50
 
 
@@ -45,6 +49,7 @@ class Driver:
     lamp_failure: bool = False
     lamp_on: bool = False
     level_pct: int = 0
+    power_failure: bool = False
 
     @property
     def bits(self) -> int:
@@ -53,29 +58,53 @@ class Driver:
             DRIVER_ERROR * self.driver_error
             | LAMP_FAILURE * self.lamp_failure
             | LAMP_ON * self.lamp_on
+            | POWER_FAILURE * self.power_failure
         )
+
+
+def encode_light(light_lx: float) -> bytes:
+    """A light sensor's value; what is no illuminance is "not known"."""
+    if not 0 <= light_lx < 65535:
+        return struct.pack("<BH", LIGHT_SENSOR, LIGHT_UNKNOWN)
+    raw = round(4000 * (math.log10(max(light_lx, 0.001)) + 3))
+    return struct.pack("<BH", LIGHT_SENSOR, min(raw, LIGHT_FULL_SCALE))
 
 
 def encode_status(
     epoch_s: int,
     drivers: tuple[Driver, ...],
     *,
+    light_lx: float | None = None,
+    lamp_error_in_24_h: bool = False,
     relay_closed: bool = True,
     dali_error: bool = False,
     rssi_dbm: int = -80,
     snr_db: int = 7,
     temperature_c: int = 15,
 ) -> bytes:
-    """The regular status packet (port 23, first layout).
+    """The regular status packet (port 23).
 
     Parameters
     ----------
     epoch_s : int
         The controller's clock [s].
     drivers : tuple of Driver
+    light_lx : float, optional
+        Of its light sensor [lx], -1 where that says nothing; firmware 1.1.4 and later has room for
+        it. None is a controller without a sensor, which sends the older layout.
+    lamp_error_in_24_h : bool
+        What the meter remembers; newer layout alone.
     """
-    flags = 0x02 * dali_error | 0x10 * relay_closed
-    head = struct.pack("<BIBBbbB", 0x00, epoch_s, flags, -rssi_dbm, snr_db, temperature_c, 0)
+    state = DALI_ERROR * dali_error | RELAY_CLOSED * relay_closed
+    radio = (-rssi_dbm, snr_db, temperature_c)
+    if light_lx is None:
+        head = struct.pack("<BIBBbbB", 0x00, epoch_s, state, *radio, 0)
+    else:
+        sensors = encode_light(light_lx)
+        alerts = LAMP_ERROR_IN_24_H * lamp_error_in_24_h
+        head = struct.pack(
+            "<BIBBBbbBB", 0x01, epoch_s, state, 0, *radio, alerts, len(sensors)
+        ) + sensors  # fmt: skip
     return head + b"".join(bytes((d.address, CALENDAR_DUSK, d.level_pct, d.bits)) for d in drivers)
 
 

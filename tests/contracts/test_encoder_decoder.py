@@ -132,6 +132,39 @@ def test_a_luminaire_controller_is_read_by_the_codec_of_its_profile() -> None:
     assert ("lamp_failure", True) in events
 
 
+@given(st.floats(0.001, 60_000), st.integers(0, 7), st.integers(0, 100))
+def test_a_controllers_light_and_failures_are_read_as_they_were_meant(
+    light_lx: float, flags: int, level_pct: int
+) -> None:
+    lamp, gear, restarted = (bool(flags & bit) for bit in (1, 2, 4))
+    driver = nas_ul20xx.Driver(
+        nas_ul20xx.single(0), driver_error=gear, lamp_failure=lamp, power_failure=restarted,
+        level_pct=level_pct,
+    )  # fmt: skip
+    payload = nas_ul20xx.encode_status(START_MS // 1000, (driver,), light_lx=light_lx)
+    registry = Registry([DeviceEntry("L-7", dev_eui=EUI)])
+    uplink = Uplink(EUI, "L-7", "NAS UL20xx", nas_ul20xx.STATUS_PORT, 3, payload, START_MS + 9)
+    decoded = decode(*chirpstack_v4(uplink), registry)
+    values = {s.quantity: (s.time_ms[0], s.value[0]) for s in decoded.series}
+
+    # 4,000 steps a decade: half a step is 0.03 %.
+    assert values[Quantity.ILLUMINANCE] == (START_MS, pytest.approx(light_lx, rel=3e-4))
+    assert values[Quantity.DIMMING] == (START_MS, level_pct)
+    assert values[Quantity.LAMP_STATUS] == (START_MS, lamp + 2 * gear + 16 * restarted)
+    assert {e.event for e in decoded.events} == {
+        name for name, there in (("lamp_failure", lamp), ("control_gear_failure", gear)) if there
+    }
+
+
+def test_a_controllers_alert_begins_and_ends() -> None:
+    controller = LuminaireController.named("L-7", 40.0)
+    registry = Registry([DeviceEntry("L-7", dev_eui=controller.radio.dev_eui)])
+    alerts = [m for f in (True, False) for m in controller.alert(START_MS, lamp_failure=f)]
+    events = [e for m in alerts for e in decode(m.topic, m.payload, registry).events]
+
+    assert [e.active for e in events if e.event == "lamp_failure"] == [True, False]
+
+
 def test_a_meters_alert_is_read_as_power_at_least() -> None:
     payload = nas_ul20xx.encode_metering_alert(
         power_w=3, voltage_v=231, power_factor=0.5, lamp_error=True

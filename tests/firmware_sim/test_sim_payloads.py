@@ -37,7 +37,25 @@ def test_a_status_begins_with_the_clock_and_lists_the_drivers() -> None:
         0x5E207FF3, drivers, dali_error=True, rssi_dbm=-50, snr_db=9, temperature_c=22
     )
 
-    assert payload.hex() == "00f37f205e1232091600fe50190012501900"
+    assert payload.hex() == "00f37f205e8232091600fe50190012501900"
+
+
+def test_a_status_with_a_light_sensor_has_the_layout_of_the_vendors_example() -> None:
+    drivers = (nas.Driver(nas.BROADCAST, level_pct=25), nas.Driver(nas.single(9), level_pct=25))
+    payload = nas.encode_status(
+        0x5E207FF3, drivers, light_lx=299.9, lamp_error_in_24_h=True, dali_error=True,
+        rssi_dbm=-50, snr_db=9, temperature_c=22,
+    )  # fmt: skip
+
+    # The vendor's has a photoresistor and a digital input, open drain and LumaLink besides.
+    assert payload.hex() == "01f37f205e8200320916200302" + "9455" + "fe50190012501900"
+
+
+@pytest.mark.parametrize(
+    ("light_lx", "raw"), [(0.0, 0), (0.001, 0), (1.0, 12_000), (-1.0, 0xFFFF), (65535.0, 0xFFFF)]
+)
+def test_light_is_a_logarithm_from_a_thousandth_of_a_lux(light_lx: float, raw: int) -> None:
+    assert nas.encode_light(light_lx) == b"\x02" + raw.to_bytes(2, "little")
 
 
 def test_a_usage_packet_says_what_is_in_it() -> None:
