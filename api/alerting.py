@@ -23,9 +23,21 @@ from api.notify.dispatch import Notifier
 from api.operations.alerts import Channel
 from api.settings import Settings
 
-__all__ = ["Alerting", "mail_settings"]
+__all__ = ["Alerting", "again_and_again", "mail_settings"]
 
 LOOK_EVERY_S = 2.0
+
+
+async def again_and_again(turn: Callable[[], None], *, every_s: float, trouble: str) -> None:
+    """Run a turn in a thread, for ever; one that fails is logged, and the next is run."""
+    log = structlog.get_logger("alerts")
+    while True:
+        try:
+            await asyncio.to_thread(turn)
+        except Exception:
+            # The outbox is durable: what was not sent now is found again at the next turn.
+            log.exception(trouble)
+        await asyncio.sleep(every_s)
 
 
 class Alerting:
@@ -65,13 +77,7 @@ class Alerting:
 
     async def run(self) -> None:
         """Send what is due, for ever."""
-        while True:
-            try:
-                await asyncio.to_thread(self.turn)
-            except Exception:
-                # The outbox is durable: what was not sent now is found again at the next turn.
-                self._log.exception("alerts could not be sent")
-            await asyncio.sleep(LOOK_EVERY_S)
+        await again_and_again(self.turn, every_s=LOOK_EVERY_S, trouble="alerts could not be sent")
 
     def turn(self) -> None:
         """Send once what is due now."""

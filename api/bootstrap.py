@@ -17,6 +17,7 @@ from api.alerting import Alerting
 from api.app import create_app
 from api.assets_registry import write_registry
 from api.auth import first_link
+from api.case_office import CaseOffice
 from api.clock import Clock
 from api.datadir import DataDir, kept_secret
 from api.doctor import influx_target
@@ -93,6 +94,7 @@ class Platform:
     leader: Leader | None = None
     rounds: Rounds | None = None
     alerting: Alerting | None = None
+    cases: CaseOffice | None = None
     services: Services | None = None
     hand_in: HandIn | None = None
 
@@ -119,6 +121,8 @@ class Platform:
                 tasks.create_task(self.rounds.run(), name="rounds")
             if self.alerting is not None:
                 tasks.create_task(self.alerting.run(), name="alerts")
+            if self.cases is not None:
+                tasks.create_task(self.cases.run(), name="cases")
             if self.services is not None and listener is not None:
                 tasks.create_task(serve(self.services, listener), name="pages")
 
@@ -187,6 +191,13 @@ async def open_platform(
                 may_send=platform.leader.leads,
                 base_url=settings.http.address,
             )
+            if settings.case_system.url:
+                platform.cases = CaseOffice(
+                    platform.ledger,
+                    settings.case_system,
+                    clock,
+                    may_send=platform.leader.leads,
+                )
         if Part.PAGES in parts and platform.ledger is not None:
             platform.services = _make_services(platform, platform.ledger, demo_token)
         yield platform
@@ -311,6 +322,8 @@ def _make_rounds(
         start_ms=week_ago_ms if rounds_from_ms is None else rounds_from_ms,
         light_every_ms=settings.rounds.light_round_minutes * MINUTE_MS,
         may_run=leader.leads,
+        term=lambda: leader.term,
+        taken_over=judge.forget,
     )
 
 

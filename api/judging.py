@@ -94,6 +94,10 @@ class Judge:
             )
         self.told(result)
 
+    def forget(self) -> None:
+        """Take up the memory from the folder again: another process may have judged since."""
+        self._round = None
+
     def _current(self) -> NightRound:
         """The round over today's street: built anew when assets or maintenance changed."""
         log = [Maintenance(m.device_id, m.time_ms, m.action) for m in self.ledger.maintenance()]

@@ -17,6 +17,7 @@ __all__ = ["Due", "RoundKind", "Rounds", "due_rounds"]
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 NOON_MS = DAY_MS // 2  # UTC, so that no night is ever cut
+STAND_BY_S = 2.0  # a leader that died is missed for no longer
 
 
 class RoundKind(StrEnum):
@@ -71,6 +72,11 @@ class Rounds:
         Rounds before this are not run when there is no state yet [ms, UTC].
     may_run : callable
         Whether this process is the one that runs rounds; asked before each.
+    term : callable
+        Which time it is that this process leads. When it changes another may have run rounds in
+        between, so the last one is read again.
+    taken_over : callable
+        Called then: what is remembered in memory may be old.
     """
 
     def __init__(
@@ -82,12 +88,16 @@ class Rounds:
         start_ms: int,
         light_every_ms: int = 10 * MINUTE_MS,
         may_run: Callable[[], bool] = lambda: True,
+        term: Callable[[], int] = lambda: 0,
+        taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._judge = judge
         self._state_file = state_file
         self._light_every_ms = light_every_ms
         self._may_run = may_run
+        self._term, self._led = term, 0
+        self._taken_over = taken_over
         self._log = structlog.get_logger("rounds")
         kept = read_json(state_file)
         self.last_ms: int = kept["last_ms"] if kept else start_ms
@@ -97,11 +107,25 @@ class Rounds:
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="rounds") as worker:
             while True:
-                if self._may_run():
-                    await loop.run_in_executor(worker, self.catch_up, self.due())
+                if not await loop.run_in_executor(worker, self.turn):
+                    await asyncio.sleep(STAND_BY_S)
+                    continue
                 await self._clock.sleep_until(
                     (self._clock.now_ms() // self._light_every_ms + 1) * self._light_every_ms
                 )
+
+    def turn(self) -> bool:
+        """Run what is due, if this process leads; whether it does."""
+        if not self._may_run():
+            return False
+        if self._term() != self._led:
+            self._led = self._term()
+            kept = read_json(self._state_file)
+            self.last_ms = kept["last_ms"] if kept else self.last_ms
+            self._taken_over()
+            self._log.info("this process runs the rounds")
+        self.catch_up(self.due())
+        return True
 
     def due(self) -> list[Due]:
         """What should run now."""

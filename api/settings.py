@@ -23,6 +23,7 @@ from api.errors import BadInputError
 __all__ = [
     "AccessSettings",
     "BrokerSettings",
+    "CaseSettings",
     "HttpSettings",
     "JournalSettings",
     "LedgerSettings",
@@ -170,6 +171,23 @@ class NotifySettings(_Section):
     ] = []
 
 
+class CaseSettings(_Section):
+    """The city's own case system, which gets our orders."""
+
+    url: Annotated[
+        str, Field(description="Its Open311 GeoReport v2 address, up to and with /v2; empty: none")
+    ] = ""
+    name: Annotated[
+        str, Field(description="What we call it; cases are remembered by it", min_length=1)
+    ] = "city"
+    api_key: Annotated[SecretStr, Field(description="Our key there")] = SecretStr("")
+    service_code: Annotated[str, Field(description="Its code for a lighting order")] = ""
+    jurisdiction_id: Annotated[str, Field(description="Where it asks for one")] = ""
+    allow: Annotated[
+        list[str], Field(description="host:port, where it is on a closed network")
+    ] = []
+
+
 class Settings(BaseSettings):
     """All settings: a TOML file, overridden by `LJUSVAKT_*`, overridden by the command line.
 
@@ -198,6 +216,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     access: AccessSettings = AccessSettings()
     notify: NotifySettings = NotifySettings()
+    case_system: CaseSettings = CaseSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,5 +1,8 @@
 """Which of several replicas runs the rounds and sends the alerts."""
 
+from contextlib import suppress
+from threading import Lock
+
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -21,16 +24,27 @@ class Leader:
     Parameters
     ----------
     database : Database
+
+    Attributes
+    ----------
+    term : int
+        How often this candidate has come to lead: where it has changed, another may have led.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self._connection: Connection | None = None
+        self._asking = Lock()  # rounds and alerts ask from threads of their own
+        self.term = 0
 
     def leads(self) -> bool:
         """Whether this replica leads now; asks the server each time, never blocks."""
         if self._db.dialect != "postgresql":
             return True
+        with self._asking:
+            return self._holds() or self._takes()
+
+    def _holds(self) -> bool:
         if self._connection is not None:
             try:
                 self._connection.exec_driver_sql("SELECT 1")
@@ -40,20 +54,32 @@ class Leader:
                 self._connection = None
             else:
                 return True
+        return False
+
+    def _takes(self) -> bool:
         try:
             connection = self._db.writer.connect().execution_options(isolation_level="AUTOCOMMIT")
         except DBAPIError:
             return False
-        taken = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LEADER_LOCK})").scalar()
+        question = f"SELECT pg_try_advisory_lock({LEADER_LOCK})"
+        try:
+            taken = connection.exec_driver_sql(question).scalar()
+        except DBAPIError:
+            taken = False
         if not taken:
             connection.close()
             return False
         self._connection = connection
+        self.term += 1
         return True
 
     def resign(self) -> None:
         """Let another lead."""
-        if self._connection is not None:
-            self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LEADER_LOCK})")
+        with self._asking:
+            if self._connection is None:
+                return
+            # Whoever has lost the connection has lost the lock with it.
+            with suppress(DBAPIError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LEADER_LOCK})")
             self._connection.close()
             self._connection = None

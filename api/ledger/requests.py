@@ -409,11 +409,15 @@ class Requests:
 
 
 def link_new_orders(session: Session, system: str) -> None:
-    """Every real order belongs into the case system."""
+    """Every real order that is not closed yet belongs into the case system."""
     missing = session.scalars(
         select(WorkOrderRow.id)
         .outerjoin(LinkRow, and_(LinkRow.order_id == WorkOrderRow.id, LinkRow.system == system))
-        .where(LinkRow.order_id.is_(None), WorkOrderRow.simulated.is_(False))
+        .where(
+            LinkRow.order_id.is_(None),
+            WorkOrderRow.simulated.is_(False),
+            WorkOrderRow.is_open.is_(True),
+        )
     )
     session.add_all(
         LinkRow(

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from contracts.receiver import receiver
 
 from api.notify import (
     DeliveryError,
@@ -39,35 +39,6 @@ def message(address: str, *, titles: tuple[str, ...] = ("lamp failure: luminaire
     )
     recipient = Recipient(1, "kim", Channel.WEBHOOK, address, True, Rules(), SECRET)
     return Message("m7", recipient, matters)
-
-
-@contextmanager
-def receiver(answer: int, **headers: str) -> Iterator[tuple[str, list[Any]]]:
-    """A web server on loopback that keeps what it is sent."""
-    got: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append((self.path, self.headers, body))
-            self.send_response(answer)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}", got
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_webhook_carries_a_signed_cloud_event() -> None:

@@ -74,3 +74,31 @@ def test_a_round_that_fails_is_run_again_and_those_done_are_not(tmp_path: Path) 
     again = rounds()
     again.catch_up(again.due())
     assert seen == [NOON, NOON + DAY_MS, NOON + 2 * DAY_MS]
+
+
+def test_a_process_that_comes_to_lead_goes_on_where_the_last_leader_was(tmp_path: Path) -> None:
+    said: list[str] = []
+    leading = [0, 0]
+
+    def rounds(me: int) -> Rounds:
+        return Rounds(
+            clock=Clock(start_ms=NOON + 2 * DAY_MS, speed=1e-6),
+            judge=lambda due: said.append(f"{me}:{due.kind}:{(due.at_ms - NOON) // DAY_MS}"),
+            state_file=tmp_path / "rounds.json",
+            start_ms=NOON - 1,
+            may_run=lambda: bool(leading[me]),
+            term=lambda: leading[me],
+            taken_over=lambda: said.append(f"{me}:taken over"),
+        )
+
+    one, two = rounds(0), rounds(1)
+    assert not one.turn()
+    assert not two.turn()
+    leading[0] = 1
+    assert one.turn()
+    assert said == ["0:taken over", "0:noon:0", "0:noon:1", "0:noon:2"]
+    leading[0], leading[1] = 0, 1
+    assert two.turn()
+    # All was run by the first: only its memory is taken up.
+    assert said[4:] == ["1:taken over"]
+    assert not one.turn()
