@@ -97,6 +97,7 @@ class Platform:
     cases: CaseOffice | None = None
     services: Services | None = None
     hand_in: HandIn | None = None
+    ran: bool = False
 
     def publish_registry(self) -> None:
         """Let ingest know the devices that stand in the ledger."""
@@ -112,6 +113,7 @@ class Platform:
 
     async def run(self, listener: socket.socket | None = None) -> None:
         """Do everything this process does until it is cancelled."""
+        self.ran = True
         async with asyncio.TaskGroup() as tasks:
             if self.shipper is not None:
                 tasks.create_task(self.shipper.run(), name="shipper")
@@ -201,7 +203,7 @@ async def open_platform(
         if Part.PAGES in parts and platform.ledger is not None:
             platform.services = _make_services(platform, platform.ledger, demo_token)
         yield platform
-        if platform.collector is not None:
+        if platform.collector is not None and platform.ran:
             await platform.collector.stop()
 
 
