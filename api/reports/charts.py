@@ -113,6 +113,9 @@ def unbroken(
     return [points for points in stretches if points]
 
 
+LABEL = 16  # half of the last tick's words
+
+
 def band_chart(answers: Sequence[tuple[str, Effect]], lang: str, title: str) -> str:
     """Every band's change with its interval, one under the other."""
     ends = [v for _, one in answers for v in one.percent]
@@ -121,7 +124,7 @@ def band_chart(answers: Sequence[tuple[str, Effect]], lang: str, title: str) -> 
     height = TOP + row * len(answers) + BOTTOM
 
     def x(value: float) -> float:
-        return left + (WIDTH - left - RIGHT) * (value - ticks[0]) / (ticks[-1] - ticks[0])
+        return left + (WIDTH - left - LABEL - RIGHT) * (value - ticks[0]) / (ticks[-1] - ticks[0])
 
     inner = [rule(x(t), TOP, x(t), height - BOTTOM, colour="#e3e7eb") for t in ticks]
     inner += [text(x(t), height - 10, percent(t, lang), anchor="middle") for t in ticks]

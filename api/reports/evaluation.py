@@ -268,6 +268,7 @@ def sentence(one: Effect, lang: str, when: str) -> str:
     )
 
 
+P_SHOWN = 0.001  # "0.000" would say that it cannot have been chance
 SMALL = frozenset({Verdict.SMALL_INCREASE, Verdict.SMALL_DECREASE})
 
 
@@ -322,7 +323,7 @@ def band_cells(answer: BandAnswer, lang: str) -> tuple[str, ...]:
         return (name, "–", "–", "–", "–", REFUSALS[lang][one.refused])
     change, low, high = (percent(v, lang) for v in one.percent)
     fall, rise = (percent(v, lang) for v in one.minimum_detectable_percent)
-    p = f"{answer.p_holm:.3f}"
+    p = f"{answer.p_holm:.3f}" if answer.p_holm >= P_SHOWN else f"< {P_SHOWN}"
     verdict = VERDICTS[lang][one.verdict] if one.verdict else "–"
     joined = " till " if lang == "sv" else " to "
     return (
@@ -475,7 +476,7 @@ def placebo_words(one: Effect, lang: str) -> str:
 
 def figure(caption: str, svg: str) -> str:
     """A chart under its caption."""
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{svg}</figure>"
+    return f'<figure tabindex="0"><figcaption>{escape(caption)}</figcaption>{svg}</figure>'
 
 
 def weekly_means(one: Effect) -> list[float]:

@@ -20,7 +20,10 @@ caption{text-align:left;color:#57606a;padding:.2rem 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:0}
 dt{color:#57606a}dd{margin:0}svg{max-width:100%;height:auto}
 .small{color:#57606a;font-size:.88rem;overflow-wrap:anywhere}
-ul{padding-left:1.2rem}
+ul{padding-left:1.2rem}figure{margin:1rem 0;overflow-x:auto}.wide{overflow-x:auto}
+@media screen and (max-width:40rem){body{margin:1rem auto}svg{min-width:34rem}
+dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}th,td{padding:.25rem .35rem}}
+@media print{figure,.wide{overflow:visible}}
 @media print{body{margin:0;max-width:none}h2{break-after:avoid}figure,table{break-inside:avoid}}
 @page{size:A4;margin:18mm}
 """
@@ -51,7 +54,10 @@ def table(
     inner = "".join(f"<tr>{cells('td', row)}</tr>\n" for row in rows)
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     head = f"<thead><tr>{cells('th', header)}</tr></thead>"
-    return f"<table>{said}{head}<tbody>\n{inner}</tbody></table>"
+    # A wide table scrolls by itself on a phone, and by keyboard too; the page stays still.
+    return (
+        f'<div class="wide" tabindex="0"><table>{said}{head}<tbody>\n{inner}</tbody></table></div>'
+    )
 
 
 def definition_list(pairs: Sequence[tuple[str, str]]) -> str:
