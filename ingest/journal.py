@@ -483,7 +483,7 @@ class Journal:
     def _log_sequences(self, sequences: list[Seen]) -> None:
         """Append what was seen; a row a device would dirty a page a device in every commit."""
         rows = np.empty(len(sequences), SEEN)
-        rows["device"] = [self._device_number(seen.device_id) for seen in sequences]
+        rows["device"] = self._device_numbers([seen.device_id for seen in sequences])
         rows["boot"] = [seen.boot for seen in sequences]
         rows["first"] = [seen.first for seen in sequences]
         rows["count"] = [seen.count for seen in sequences]
@@ -533,8 +533,14 @@ class Journal:
             self.db.execute("INSERT INTO device VALUES (?, ?)", (number, name))
         return number
 
+    def _device_numbers(self, names: list[str]) -> list[int]:
+        numbers = [self._device.get(name, 0) for name in names]
+        if 0 in numbers:
+            numbers = [self._device_number(name) for name in names]
+        return numbers
+
     def _write_block(self, block: Block) -> None:
-        number = np.array([self._device_number(name) for name in block.device_ids], np.int32)
+        number = np.array(self._device_numbers(block.device_ids), np.int32)
         readings = int(np.count_nonzero((block.flags & Flag.WITHDRAWN) == 0))
         self._insert_entry(
             block.quantity,

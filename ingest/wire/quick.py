@@ -3,10 +3,11 @@
 Most messages of a city are one reading, or a column of them, of one quantity by a known device,
 with believable values and times. They are decoded and judged here together, without an object for
 each reading. Whatever is remarkable in any way (another format, an unknown device, an error, a
-sentinel, a flag to set) is left to `ingest.wire.decode` and `ingest.plausibility.judge`; both ways
-give the same readings.
+sentinel, a flag to set other than for a wrong clock) is left to `ingest.wire.decode` and
+`ingest.plausibility.judge`; both ways give the same readings.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from ingest.devices import Registry
 from ingest.errors import MalformedPayloadError
 from ingest.plausibility import AHEAD_MS, BEHIND_MS, EPOCH_2020_MS, LATE_MS, UNREMARKABLE, Clocks
-from ingest.reading import Quantity
+from ingest.reading import Flag, Quantity
 from ingest.topics import Route, route
 from ingest.wire.json_v1 import MAX_ROWS
 
@@ -28,6 +29,7 @@ __all__ = ["Block", "Plain", "Topics", "read"]
 Longs = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Flags = npt.NDArray[np.uint8]
 
 _Delta = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 _Time = Annotated[int, msgspec.Meta(ge=EPOCH_2020_MS, lt=1 << 53)]
@@ -53,6 +55,7 @@ class _Columns(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _read_one = msgspec.json.Decoder(_One).decode
 _read_columns = msgspec.json.Decoder(_Columns).decode
+_EUI: Final = re.compile(r"[0-9A-Fa-f]{16}")
 _MAX_BYTES: Final = 64 * 1024
 _MAX_TOPICS: Final = 1 << 17
 _AT_A_TIME: Final = 64
@@ -82,7 +85,8 @@ class Plain:
     time_ms : int64 (n,)
         When it was so [ms, UTC]; n is the sum of `count`.
     value : float64 (n,)
-        Their flags are all 0.
+    flags : uint8 (m,)
+        Of all readings of each message: 0, or `Flag.CLOCK`.
     rest : list of int
         Messages to be decoded and judged one by one, in order.
     """
@@ -96,6 +100,7 @@ class Plain:
     count: Longs
     time_ms: Longs
     value: Doubles
+    flags: Flags
     rest: list[int]
 
     def by_quantity(self, received_ms: Longs | int, keep: Mask | None = None) -> "list[Block]":
@@ -108,24 +113,27 @@ class Plain:
         keep : bool (m,), optional
             Messages to take; those that turned out to be repeats stay out.
         """
-        chosen = np.ones(len(self.message), np.bool_) if keep is None else keep
         given = np.asarray(received_ms, np.int64)
-        received = given[self.message] if given.ndim else given.repeat(len(self.message))
-        of_row = np.repeat(np.arange(len(self.message)), self.count)
         blocks: list[Block] = []
-        for number in np.unique(self.quantity[chosen]).tolist():
-            rows = ((self.quantity == number) & chosen)[of_row]
-            at = of_row[rows]
-            topics, device = np.unique(self.topic[at], return_inverse=True)
+        present = self.quantity if keep is None else self.quantity[keep]
+        for number in np.flatnonzero(np.bincount(present)).tolist():
+            mine = self.quantity == number
+            if keep is not None:
+                mine &= keep
+            message, topic = self.message, self.topic
+            count, flags, time_ms, value = self.count, self.flags, self.time_ms, self.value
+            if not mine.all():
+                rows = np.repeat(mine, count)
+                message, topic, count, flags = message[mine], topic[mine], count[mine], flags[mine]
+                time_ms, value = time_ms[rows], value[rows]
+            received = given[message] if given.ndim else given.repeat(len(message))
+            device = np.arange(len(message), dtype=np.int32)
+            if len(time_ms) > len(message):
+                device, received = np.repeat(device, count), np.repeat(received, count)
+                flags = np.repeat(flags, count)
+            devices = [self.routes[at].device for at in topic.tolist()]
             blocks.append(
-                Block(
-                    _QUANTITIES[number],
-                    [self.routes[topic].device for topic in topics.tolist()],
-                    device.astype(np.int32),
-                    self.time_ms[rows],
-                    self.value[rows],
-                    received[at],
-                )
+                Block(_QUANTITIES[number], devices, device, time_ms, value, received, flags)
             )
         return blocks
 
@@ -138,10 +146,11 @@ class Block:
     ----------
     device_ids : list of str
     device : int32 (n,)
-        Index into `device_ids`; a device that uses two topics stands there twice.
+        Index into `device_ids`, where each message's device stands, one after another.
     time_ms : int64 (n,)
     value : float64 (n,)
     received_ms : int64 (n,)
+    flags : uint8 (n,)
     """
 
     quantity: Quantity
@@ -150,6 +159,7 @@ class Block:
     time_ms: Longs
     value: Doubles
     received_ms: Longs
+    flags: Flags
 
 
 class Topics:
@@ -176,12 +186,17 @@ class Topics:
 
     def learn(self, messages: Sequence[tuple[str, bytes]], registry: Registry) -> None:
         """Remember topics and the shape of what came there, where they are of known devices."""
-        quantity, columns = self.quantity.tolist(), self.columns.tolist()
+        known = len(self.quantity)
+        quantity: list[int] = []
+        columns: list[bool] = []
         for topic, payload in messages:
             shape = b'"dt"' in payload
             at = self.known.get(topic)
             if at is not None:
-                columns[at] = shape
+                if at < known:
+                    self.columns[at] = shape
+                else:
+                    columns[at - known] = shape
                 continue
             try:
                 place = route(topic)
@@ -189,18 +204,27 @@ class Topics:
                 continue
             entry = registry.get(place.device)
             mine = entry is not None and entry.group in {"", place.group}
-            if place.quantity is not None and mine and len(self.known) < _MAX_TOPICS:
+            # What a LoRaWAN device says by its network server is read one by one; what it says
+            # itself must then not be read before that.
+            lorawan = entry is not None and (entry.dev_eui or _EUI.fullmatch(entry.device_id))
+            if place.quantity is None or not mine or lorawan:
+                continue
+            if len(self.known) < _MAX_TOPICS:
                 self.known[topic] = len(self.routes)
                 self.routes.append(place)
                 quantity.append(_QUANTITIES.index(place.quantity))
                 columns.append(shape)
-        self.quantity = np.array(quantity, np.int64)
-        self.columns = np.array(columns, np.bool_)
+        if quantity:
+            self.quantity = np.concatenate([self.quantity, np.array(quantity, np.int64)])
+            self.columns = np.concatenate([self.columns, np.array(columns, np.bool_)])
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """Messages of one shape as columns, and whether each is unremarkable."""
+    """Messages of one shape as columns, and whether each is unremarkable.
+
+    `age_ms` is the receive time minus the newest time of each.
+    """
 
     message: Longs
     boot: list[int | None]
@@ -208,6 +232,7 @@ class _Judged:
     count: Longs
     time_ms: Longs
     value: Doubles
+    age_ms: Longs
     good: Mask
 
 
@@ -218,20 +243,23 @@ def read(
     registry: Registry,
     clocks: Clocks,
     topics: Topics,
+    aside: Sequence[int] = (),
 ) -> Plain:
     """Decode and judge what is unremarkable.
 
     Parameters
     ----------
     names, payloads : sequence of str, sequence of bytes
-        Topic and payload of each message; delivered at QoS 1 or 2, not retained.
+        Topic and payload of each message.
     received_ms : int64 (k,) or int
         When each was received [ms, UTC].
     registry : Registry
     clocks : Clocks
-        Devices under suspicion are left to `judge`, which alone takes votes.
+        State of the devices' clocks; changed here.
     topics : Topics
         Kept by the caller from batch to batch.
+    aside : sequence of int
+        Messages that are remarkable for how they came: at QoS 0, or retained.
 
     Returns
     -------
@@ -241,6 +269,8 @@ def read(
     received = np.asarray(received_ms, np.int64)
     place = np.fromiter(map(known.get, names, repeat(-1)), np.int64, len(names))
     ours = place >= 0
+    if len(aside):
+        ours[np.asarray(aside, np.int64)] = False
     if names and max(map(len, payloads)) > _MAX_BYTES:
         ours &= np.fromiter(map(len, payloads), np.int64, len(names)) <= _MAX_BYTES
     shape = topics.columns[place] & ours if len(topics.routes) else ours
@@ -257,7 +287,7 @@ def read(
     rest: list[int] = np.flatnonzero(~ours).tolist()
     if rest or failed:
         topics.learn([(names[number], payloads[number]) for number in rest + failed], registry)
-    return _together(found, rest, names, place, topics, clocks)
+    return _together(found, rest, names, place, received, topics, clocks)
 
 
 def _decoded(
@@ -304,7 +334,8 @@ def _one_each(
     )
     if failed:
         good &= ~np.isin(numbers, failed)
-    return _Judged(numbers, boot, seq, np.ones(len(messages), np.int64), time_ms, value, good)
+    count = np.ones(len(messages), np.int64)
+    return _Judged(numbers, boot, seq, count, time_ms, value, received_ms - time_ms, good)
 
 
 def _many_each(
@@ -347,26 +378,21 @@ def _many_each(
     value = np.concatenate(values)
     value += 0.0  # -0.0 becomes 0.0
     first = np.cumsum(count) - count
+    newest = np.maximum.reduceat(time_ms, first)
     good = (
         (np.minimum.reduceat(value, first) >= _LOW[quantity])
         & (np.maximum.reduceat(value, first) < _HIGH[quantity])
-        & _timely(
-            np.minimum.reduceat(time_ms, first), np.maximum.reduceat(time_ms, first), received_ms
-        )
+        & _timely(np.minimum.reduceat(time_ms, first), newest, received_ms)
         & _numbered(boot, seq)
     )
     if failed:
         good &= ~np.isin(numbers, failed)
-    return _Judged(numbers, boot, seq, count, time_ms, value, good)
+    return _Judged(numbers, boot, seq, count, time_ms, value, received_ms - newest, good)
 
 
 def _timely(oldest: Longs, newest: Longs, received_ms: Longs) -> Mask:
-    """Whether times need no flag and cast no vote against the device's clock."""
-    return (
-        (oldest >= received_ms - LATE_MS)
-        & (newest <= received_ms + AHEAD_MS)
-        & (newest >= received_ms - BEHIND_MS)
-    )
+    """Whether times need no flag, unless the device's clock runs wrong."""
+    return (oldest >= received_ms - LATE_MS) & (newest <= received_ms + AHEAD_MS)
 
 
 def _numbered(boot: list[int | None], seq: list[int | None]) -> Mask | np.bool_:
@@ -381,6 +407,7 @@ def _together(
     rest: list[int],
     names: Sequence[str],
     place: Longs,
+    received_ms: Longs,
     seen: Topics,
     clocks: Clocks,
 ) -> Plain:
@@ -388,30 +415,56 @@ def _together(
     for judged in found:
         if not judged.good.all():
             rest += judged.message[~judged.good].tolist()
-    apart = set(clocks.suspects)
-    apart.update(names[n].split("/", 4)[3] for n in rest if names[n].count("/") == 4)
-    if apart or rest:
+    apart = {names[n].split("/", 4)[3] for n in rest if names[n].count("/") == 4}
+    if rest:
         found = [_without(judged, apart, place, seen.routes, rest) for judged in found]
         found = [judged for judged in found if len(judged.message)]
     rest.sort()
     if not found:
         none = np.empty(0, np.int64)
-        return Plain(none, none, seen.routes, none, [], [], none, none, np.empty(0), rest)
+        flags = np.empty(0, np.uint8)
+        return Plain(none, none, seen.routes, none, [], [], none, none, np.empty(0), flags, rest)
     if len(found) > 1:
         found = [_in_order(found)]
     [all_] = found
+    topic = place[all_.message]
     return Plain(
         message=all_.message,
-        topic=place[all_.message],
+        topic=topic,
         routes=seen.routes,
-        quantity=seen.quantity[place[all_.message]],
+        quantity=seen.quantity[topic],
         boot=all_.boot,
         seq=all_.seq,
         count=all_.count,
         time_ms=all_.time_ms,
         value=all_.value,
+        flags=_clock_flags(all_, topic, received_ms, seen.routes, clocks),
         rest=rest,
     )
+
+
+def _clock_flags(
+    judged: _Judged, topic: Longs, received_ms: Longs, routes: list[Route], clocks: Clocks
+) -> Flags:
+    """Take votes on clocks, as `judge` does: from late messages, and of suspected devices."""
+    flags = np.zeros(len(judged.message), np.uint8)
+    suspects = clocks.suspects
+    late = judged.age_ms > BEHIND_MS
+    if not suspects and not late.any():
+        return flags
+    received = (
+        np.broadcast_to(received_ms, len(late))
+        if received_ms.ndim == 0
+        else (received_ms[judged.message])
+    )
+    told = zip(
+        topic.tolist(), late.tolist(), judged.age_ms.tolist(), received.tolist(), strict=True
+    )
+    for at, (place, behind, age_ms, received_at_ms) in enumerate(told):
+        device = routes[place].device
+        if (behind or device in suspects) and clocks.wrong(device, age_ms, received_at_ms):
+            flags[at] = Flag.CLOCK
+    return flags
 
 
 def _without(
@@ -434,6 +487,7 @@ def _without(
         judged.count[keep],
         judged.time_ms[rows],
         judged.value[rows],
+        judged.age_ms[keep],
         judged.good[keep],
     )
 
@@ -453,5 +507,6 @@ def _in_order(found: list[_Judged]) -> _Judged:
         count[order],
         np.concatenate([judged.time_ms for judged in found])[rows],
         np.concatenate([judged.value for judged in found])[rows],
+        np.concatenate([judged.age_ms for judged in found])[order],
         np.concatenate([judged.good for judged in found])[order],
     )

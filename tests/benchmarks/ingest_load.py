@@ -6,6 +6,7 @@ a broker at QoS 1. Packets are encoded before the clock starts.
 
 import contextlib
 import json
+import os
 import socket
 import sys
 import time
@@ -14,7 +15,8 @@ import mqtt5
 
 WINDOW = 1000
 DEVICES = 1000
-BORN_MS = time.time_ns() // 1_000_000 - 3_600_000  # fresh: late readings cost more to judge
+BORN_MS = time.time_ns() // 1_000_000 - int(os.environ.get("LJUSVAKT_BENCH_AGE_S", "60")) * 1000
+STEP_MS = 10  # so close together that none is ahead of the clock
 QOS1 = mqtt5.QoS.AT_LEAST_ONCE
 PUBACK = b"\x40\x02"
 # Without the bytes of a PUBACK's head, so that acknowledgements can be counted, not parsed.
@@ -25,13 +27,13 @@ def payload(number: int, readings: int) -> bytes:
     """A native message: one reading, or a batch of columns."""
     seq = number // DEVICES * readings
     body: dict[str, object] = {"boot": 3, "seq": seq}
-    at_ms = BORN_MS + seq * 1000 + number % DEVICES
+    at_ms = BORN_MS + seq * STEP_MS + number % DEVICES
     if readings == 1:
         body |= {"t": at_ms, "v": 21.5 + number % 10}
     else:
         body |= {
             "t0": at_ms,
-            "dt": [1000 * i for i in range(readings)],
+            "dt": [STEP_MS * i for i in range(readings)],
             "v": [21.5 + i for i in range(readings)],
         }
     return json.dumps(body).encode()
