@@ -30,6 +30,7 @@ from api.footfall import (
     numbers,
 )
 from api.holiday_calendar import classes_of, country_of
+from api.ledger.interventions import Interventions
 from api.lit_places import FailedLight, failed_light
 from api.places import near_sites
 from api.public_counts import public_table
@@ -360,11 +361,30 @@ def plan_of(wanted: EvaluationIn, assets: list[Asset], services: Services) -> Ev
 
 
 def about(plan: EvaluationPlan, counts: Counts) -> EvaluationPlan:
-    """The plan without neighbours and swapped counters of which nothing was counted."""
+    """The plan without neighbours, treated places and swapped counters nobody counted at."""
     return replace(
         plan,
+        also_treated=tuple(s for s in plan.also_treated if s in counts.sites),
         near=tuple(s for s in plan.near if s in counts.sites),
         device_changes=tuple(c for c in plan.device_changes if c[0] in counts.sites),
+    )
+
+
+def treated_meanwhile(
+    services: Services, plan: EvaluationPlan, *, but: int | None = None
+) -> tuple[str, ...]:
+    """Other places whose own intervention began or ended inside the window: never controls."""
+    first, after = plan.start - timedelta(days=plan.before_days), end_of(plan)
+    return tuple(
+        dict.fromkeys(
+            site
+            for one in Interventions(services.ledger.database).all()
+            if one.id != but
+            and not one.cancelled
+            and any(day is not None and first < day < after for day in (one.start, one.end))
+            for site in one.sites
+            if site not in plan.sites
+        )
     )
 
 
@@ -394,6 +414,8 @@ def answer_to(wanted: EvaluationIn, services: Services, principal: Principal) ->
     plan = plan_of(wanted, assets, services)
     counts = counts_for(services, assets, plan)
     known = light_of(services, plan, simulated=counts.simulated).shares
+    treated = (*plan.also_treated, *treated_meanwhile(services, plan))
+    plan = replace(plan, also_treated=tuple(dict.fromkeys(treated)))
     given = (wanted.lighting_failed_before, wanted.lighting_failed_after)
     before, after = (k if g is None else g for k, g in zip(known, given, strict=True))
     return evaluate(counts, about(replace(plan, lighting_failed=(before, after)), counts))

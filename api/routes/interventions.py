@@ -52,6 +52,7 @@ from api.routes.footfall import (
     light_of,
     local_today,
     positions,
+    treated_meanwhile,
     visible_counters,
 )
 from api.routes.shapes import In, ListOf, Name, Text, moment
@@ -418,7 +419,7 @@ def plan_from(one: Intervention, assets: list[Asset], services: Services) -> Eva
     """What is to be evaluated; neighbours are found by position where none are named."""
     where = positions(assets)
     near = one.near or tuple(near_sites(where, one.sites, INFLUENCE_ZONE_M))
-    return EvaluationPlan(
+    asked = EvaluationPlan(
         sites=one.sites,
         start=one.start,
         band=one.band,
@@ -428,6 +429,7 @@ def plan_from(one: Intervention, assets: list[Asset], services: Services) -> Eva
         stop=one.end,
         position=next((where[s] for s in one.sites if s in where), None),
     )
+    return replace(asked, also_treated=treated_meanwhile(services, asked, but=one.id))
 
 
 @router.post("/{intervention_id:int}/plan")

@@ -249,3 +249,18 @@ def test_where_it_stands_follows_from_its_days():
     assert one.status(date(2026, 5, 1)) is Status.RUNNING
     assert one.status(date(2026, 6, 1)) is Status.ENDED
     assert len(pack_requirements(one, [])) == 8
+
+
+def test_a_place_with_an_intervention_of_its_own_is_no_comparison_place(city):
+    made = recorded(city)
+    before = city.get(f"{URL}/{made['id']}/result").json()["result"]
+    assert "Torg 5" in before["controls"]
+    recorded(city, sites=["Torg 5"], start=day_before_now(60))
+    recorded(city, sites=["Torg 6"], start=day_before_now(900))
+    after = city.get(f"{URL}/{made['id']}/result").json()["result"]
+    assert "Torg 5" not in after["controls"]
+    assert "Torg 6" in after["controls"]
+    assert {"site": "Torg 5", "reason": "itself_treated"} in after["excluded"]
+    asked = {"sites": ["Torg 2"], "start": day_before_now(70)}
+    found = city.post("/api/v1/footfall/evaluations", json=asked).json()["result"]
+    assert not {"Torg 1", "Torg 5"} & {*found["controls"]}
