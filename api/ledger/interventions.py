@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, ForeignKey, LargeBinary, String, Text, select
+from sqlalchemy import BigInteger, Date, ForeignKey, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from api.errors import ConflictError, NotFoundError, StaleVersionError
 from api.interventions import Intervention, InterventionKind, Note, NoteKind, Phase, WalkPoint
-from api.ledger.base import Base, BigId, Database, Document
+from api.ledger.base import Base, BigId, CleanName, CleanText, Database, Document
 
 __all__ = ["Interventions"]
 
-Name = String(200)
-Word = String(40)
+Name = CleanName(200)
+Word = CleanName(40)
 CHANGEABLE = (
     "title", "kind", "sites", "area", "start", "end", "cancelled", "band", "hypothesis", "factors",
     "budget_sek", "budget_account", "maintenance_plan", "yearly_operating_cost_sek", "labels",
@@ -40,11 +40,11 @@ class InterventionRow(Base):
     end: Mapped[date | None] = mapped_column(Date)
     cancelled: Mapped[bool]
     band: Mapped[str] = mapped_column(Word)
-    hypothesis: Mapped[str] = mapped_column(Text)
+    hypothesis: Mapped[str] = mapped_column(CleanText)
     factors: Mapped[list[int]] = mapped_column(Document)
     budget_sek: Mapped[float | None]
     budget_account: Mapped[str] = mapped_column(Word)
-    maintenance_plan: Mapped[str] = mapped_column(Text)
+    maintenance_plan: Mapped[str] = mapped_column(CleanText)
     yearly_operating_cost_sek: Mapped[float | None]
     labels: Mapped[list[str]] = mapped_column(Document)
     exclude: Mapped[list[str]] = mapped_column(Document)
@@ -69,7 +69,7 @@ class InterventionNoteRow(Base):
     phase: Mapped[str] = mapped_column(Word)
     kind: Mapped[str] = mapped_column(Word)
     day: Mapped[date] = mapped_column(Date)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(CleanText)
     scores: Mapped[dict[str, int]] = mapped_column(Document)
     remarks: Mapped[dict[str, str]] = mapped_column(Document)
     author: Mapped[str] = mapped_column(Name)
@@ -85,7 +85,7 @@ class WalkPointRow(Base):
     day: Mapped[date] = mapped_column(Date)
     lat: Mapped[float | None]
     lon: Mapped[float | None]
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(CleanText)
     device_id: Mapped[str] = mapped_column(Name)
     distance_m: Mapped[float | None]
 
