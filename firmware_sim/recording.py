@@ -8,6 +8,7 @@ of readings and tables of LoRaWAN frames.
 import base64
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,6 +64,7 @@ class RecordingWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
+        self._flushed_s = 0.0
         self._file: TextIO
 
     def __enter__(self) -> Self:
@@ -76,9 +78,12 @@ class RecordingWriter:
         self._file.close()
 
     def add(self, message: Recorded) -> None:
-        """Append a message."""
+        """Append a message; what is older than a second outlives a kill."""
         self._file.write(message.line() + "\n")
         self.count += 1
+        if time.monotonic() - self._flushed_s > 1:
+            self._file.flush()
+            self._flushed_s = time.monotonic()
 
 
 def read_messages(path: Path) -> list[Recorded]:
@@ -98,25 +103,43 @@ def read_messages(path: Path) -> list[Recorded]:
             messages = list(table_messages(path))
         else:
             messages = list(json_messages(path))
-    except (OSError, pa.ArrowException, UnicodeDecodeError, EOFError) as error:
-        raise TableError(f"{path}: cannot be read ({error}).") from error
+    except (OSError, pa.ArrowException, ValueError, LookupError, TypeError, EOFError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else error
+        raise TableError(f"{path}: cannot be read ({said}).") from error
     return sorted(messages, key=lambda message: message.received_ms)
+
+
+def whole_text(path: Path) -> str:
+    """The text of a file; of an archive that its writer did not finish, what can be read."""
+    if path.suffix != ".gz":
+        return path.read_text("utf-8")
+    found = bytearray()
+    with gzip.open(path) as file:
+        try:
+            while piece := file.read1(1 << 20):
+                found += piece
+        except EOFError:
+            if not found:
+                raise
+    return found.decode("utf-8", errors="ignore")
 
 
 def json_messages(path: Path) -> Iterator[Recorded]:
     """Messages of a JSON or JSON Lines file."""
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        text = file.read()
+    text = whole_text(path)
     try:
         objects = [(1, json.loads(text))]
     except json.JSONDecodeError:
         objects = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        lines = text.splitlines()
+        for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
                     objects.append((number, json.loads(line)))
                 except json.JSONDecodeError as error:
+                    last = number == len(lines) and not text.endswith("\n")
+                    if objects and last and line.startswith('{"topic": '):
+                        break  # a recorder that was killed has left half a line
                     raise TableError(
                         f"{path}:{number}: not JSON: {error.msg}.", remedy="One JSON object a line."
                     ) from error
@@ -150,7 +173,7 @@ def as_message(item: object) -> Recorded | None:
         return None
     found = cast("dict[str, Any]", item)
     if "topic" in found and "payload" in found and "received_ms" in found:
-        payload = base64.b64decode(found["payload"])
+        payload = base64.b64decode(found["payload"], validate=True)
         return Recorded(
             found["topic"], payload, int(found["received_ms"]), int(found.get("qos", 1)),
             bool(found.get("retain", False)),

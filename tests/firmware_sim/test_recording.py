@@ -210,3 +210,33 @@ def test_damaged_messages_differ_from_what_was_sent() -> None:
 
     assert all(message != payload for message in broken)
     assert len(set(broken)) > 50
+
+
+@pytest.mark.parametrize("name", ["cut.jsonl", "cut.jsonl.gz"])
+def test_a_recorder_that_was_killed_leaves_what_came_before(tmp_path: Path, name: str) -> None:
+    with RecordingWriter(tmp_path / name) as writer:
+        for k in range(400):
+            writer.add(Recorded(f"a/{k}", bytes([k % 256] * 40), 1_790_000_000_000 + k))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:-20])
+    found = read_messages(tmp_path / name)
+
+    assert 0 < len(found) < 400
+    assert [m.topic for m in found] == [f"a/{k}" for k in range(len(found))]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"topic": "a", "payload": "e&J0", "received_ms": 1}'),
+        ("a.jsonl", '{"topic": "a", "payload": "eyJ0", "received_ms": "x"}'),
+        ("a.jsonl", '{"deviceInfo": {}}'),
+        ("a.csv", "device_id,time,illuminance_lx\nL-1,yesterday,3\n"),
+        ("a.csv", "device_id,time,illuminance_lx\nL-1,,3\n"),
+    ],
+)
+def test_what_cannot_be_replayed_is_an_error_of_ours(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(TableError, match=name):
+        read_messages(tmp_path / name)
