@@ -25,6 +25,7 @@ __all__ = [
     "lines_of",
     "sections",
     "share_of_feeder",
+    "unnamed_gateways",
 ]
 
 COMMON_ONSET_MS = 75 * 60_000  # slow sampling and lost readings spread one moment over an hour
@@ -259,8 +260,7 @@ def gateways_down(
 ) -> list[Section]:
     """Gateways behind which nearly everybody fell silent: one matter, on the gateway.
 
-    At least three devices on more than one feeder, or four on one, must have gone; otherwise the
-    feeder is as good an explanation.
+    At least three devices must have gone, none of which was taken for a loss of supply before.
     """
     ours = silent & heard_before & (street.gateway >= 0)
     gone = np.bincount(street.gateway[ours], minlength=len(whole.gateway))
@@ -270,12 +270,34 @@ def gateways_down(
         members = members[members >= 0]
         members = members[heard_before[members]]
         quiet = members[silent[members]]
-        feeders = np.unique(street.feeder[members])
-        if len(quiet) < 0.85 * len(members) or (len(feeders) == 1 and street.mains[members].all()):
+        if len(quiet) < 0.85 * len(members):
             continue
         start = int(np.median(last_seen_ms[quiet]))
         found.append(Section(quiet.astype(np.int32), CauseKind.GATEWAY, int(gateway), start))
     return found
+
+
+def unnamed_gateways(silent: Bools, last_seen_ms: Times, street: Street) -> list[Section]:
+    """Devices whose gateway the registry does not name and that stopped together: one matter.
+
+    Stops follow each other within twenty minutes; at least four devices must have stopped. The
+    first device stands for the gateway.
+    """
+    rows = np.flatnonzero(silent & (street.gateway < 0))
+    if not len(rows):
+        return []
+    rows = rows[np.argsort(last_seen_ms[rows], kind="stable")]
+    cuts = np.flatnonzero(np.diff(last_seen_ms[rows]) > 1_200_000) + 1
+    return [
+        Section(
+            np.sort(part).astype(np.int32),
+            CauseKind.SENSOR,
+            int(part.min()),
+            int(np.median(last_seen_ms[part])),
+        )
+        for part in np.split(rows, cuts)
+        if len(part) >= 4
+    ]
 
 
 def share_of_feeder(flag: Bools, onset_ms: Times, known: Bools, street: Street) -> Floats:

@@ -13,6 +13,7 @@ from analytics.cause import (
     gateways_down,
     incident_key,
     share_of_feeder,
+    unnamed_gateways,
 )
 from analytics.confidence import confidence_of
 from analytics.cycling import judge_cycling
@@ -192,6 +193,8 @@ class Judge:
     suspect: Bools = field(init=False)
     held: Bools = field(init=False)
     waits: Bools = field(init=False)
+    asleep: Bools = field(init=False)
+    unheard: Bools = field(init=False)
     deaf: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -202,13 +205,36 @@ class Judge:
         seen = self.memory.last_seen_ms
         heard_before = seen > self.start_ms - 24 * HOUR_MS
         gone = heard_before & (self.end_ms - seen > 2 * HOUR_MS)
+        self.asleep = self.street.mains & self.street.feeder_switched
+        self.unheard = self.unheard_at_night()
+        # A switched feeder carries nothing by day: it is asked only where there is nobody else, and
+        # then about its night.
+        asked = heard_before & ~self.asleep
+        if asked.sum() < 8:
+            asked = heard_before
+            gone = np.where(self.asleep, heard_before & self.unheard, gone)
         # When most of the city stops at once, it is we who do not hear.
-        self.deaf = bool(gone.sum() > 0.5 * max(int(heard_before.sum()), 1)) and self.street.n >= 8
+        many = (gone & asked).sum() > 0.5 * max(int(asked.sum()), 1)
+        self.deaf = bool(many) and self.street.n >= 8
 
     @property
     def start_ms(self) -> int:
         """Noon at which the window began."""
         return self.end_ms - 24 * HOUR_MS
+
+    def unheard_at_night(self) -> Bools:
+        """Luminaires of switched feeders that were silent while their feeder should have fed them.
+
+        All night, or from three hours before the others of their kind were switched off; less may
+        be a clock that is wrong.
+        """
+        night = self.night
+        out = self.asleep & (night.n_heard == 0) & (night.n_lit >= 12)
+        heard = self.asleep & (night.n_heard > 0)
+        if heard.sum() >= 2 * self.rules.section:
+            off_ms = np.quantile(night.last_seen_ms[heard], 0.9)
+            out |= heard & (night.last_seen_ms < off_ms - 3 * HOUR_MS)
+        return out
 
     def onset(self) -> Times:
         """When a darkness began: where known its first reading, else the start of the night."""
@@ -335,7 +361,8 @@ class Judge:
         known_now = self.night.n_known > 0
         silent = silent_tonight(self.night, street) & street.mains & (memory.heard_nights > 1)
         silent |= self.fell_silent() & street.mains
-        silent &= ~street.feeder_switched
+        heard_once = (memory.heard_nights > 1) & (memory.last_seen_ms > 0)
+        silent = np.where(self.asleep, self.unheard & heard_once, silent)
         silent |= self.never_heard_feeders()
         if self.deaf:
             silent[:] = False
@@ -406,16 +433,34 @@ class Judge:
         if silent[rows].mean() <= 0.95:
             return False
         gateways = np.unique(self.street.gateway[rows])
-        if gateways[0] < 0 or len(gateways) != 1:
+        if gateways[0] < 0:
+            return self.others_stopped_too(section, silent)
+        if len(gateways) != 1:
             return False
         members = self.whole.gateway[gateways[0]]
         others = np.setdiff1d(members[members >= 0], rows)
-        others = others[self.memory.last_seen_ms[others] > 0]
+        seen = self.memory.last_seen_ms
+        others = others[seen[others] > 0]
+        # Who is switched off by day can only testify by having spoken later.
+        later = seen[others] > section.start_ms + HOUR_MS // 4
+        others = others[~self.asleep[others] | self.unheard[others] | later]
         if not len(others):
             # Nobody else could tell: without a last gasp the gateway is as likely, and costs less.
             return not bool((self.night.last_gasp[rows] > 0).any())
         gone = self.end_ms - self.memory.last_seen_ms[others] > HOUR_MS
+        gone = np.where(self.asleep[others], self.unheard[others], gone)
         return bool(gone.mean() > 0.5)
+
+    def others_stopped_too(self, section: Section, silent: Bools) -> bool:
+        """Whether, where no gateway is known, devices on other feeders stopped at that moment."""
+        rows, street, seen = section.rows, self.street, self.memory.last_seen_ms
+        if (self.night.last_gasp[rows] > 0).any():
+            return False
+        same_feeder = (street.feeder >= 0) & np.isin(street.feeder, street.feeder[rows])
+        apart = (street.gateway < 0) & ~same_feeder & (seen > 0)
+        apart[rows] = False
+        with_it = apart & silent & (np.abs(seen - int(np.median(seen[rows]))) < HOUR_MS // 2)
+        return int(with_it.sum()) >= 3
 
     def fold_into_section(self, row: int, found: list[Section]) -> None:
         """A lone order that is already out on a member becomes the section's."""
@@ -441,6 +486,7 @@ class Judge:
             silent[:] = False
         heard = memory.last_seen_ms > 0
         found = gateways_down(silent, memory.last_seen_ms, heard, self.street, self.whole)
+        found += unnamed_gateways(silent & heard, memory.last_seen_ms, self.street)
         self.gateway_sections = found + self.gateways_never_heard()
 
     def gateways_never_heard(self) -> list[Section]:

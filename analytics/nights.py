@@ -569,13 +569,31 @@ def sunlight(
         share=known.share,
         own_lx=known.own_lx,
         resolution_lx=street.resolution_lx,
-        max_lx=street.max_lx,
+        max_lx=np.minimum(street.max_lx, seen_saturated(x)),
         members=members,
         peers=street.peers,
     )
     out.response_am, out.response_pm = found.response_am, found.response_pm
     out.n_am, out.n_pm = found.n_am, found.n_pm
     out.surplus, out.information = found.surplus, found.information
+
+
+def seen_saturated(lux: Floats) -> Floats:
+    """Where each sensor was seen to end: a highest value of 200 lx and more that came four times.
+
+    Registries often do not say it, and the same number at the top again and again is no weather.
+
+    Returns
+    -------
+    float32 (n,)
+        Infinite where nothing of the kind was seen.
+    """
+    if not lux.shape[1]:
+        return np.full(len(lux), np.inf, dtype=np.float32)
+    top = np.fmax.reduce(lux, axis=1)
+    with np.errstate(invalid="ignore"):
+        often = (count(lux == top[:, None]) >= 4) & (top >= 200)
+    return np.where(often, top, np.float32(np.inf)).astype(np.float32)
 
 
 def equal_runs(

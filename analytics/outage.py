@@ -87,6 +87,8 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         out |= (night.power_last < 0.06) & unpowered_long & before & (share > 0)
         out |= by_watts
         dead = enough & ~sensor_side & (((share > 0.75) & (~(raw >= 0.55))) | ended)
+        # A registry whose levels are wrong is no outage: lamps without supply are black.
+        dead &= memory.frozen | ended | ~(raw >= 0.25)
         dead |= by_watts
         lit = enough & (share < 0.1) & ((level > 0.7) | (weak & (night.n_full < 6)))
         lit &= ~has_watts | (night.power_dark < 0.1)

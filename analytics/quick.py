@@ -54,7 +54,11 @@ def quick_look(
     dark, since, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
     quiet, stopped = silent_now(heard, memory, street, rules, start_ms, now_ms)
-    silent = quiet & street.mains & ~street.feeder_switched
+    # A switched feeder is silent by day; at night its silence counts after an hour of burning.
+    lit = np.stack([e.lit for e in expected])[:, max(now_slot - 7, 0) : now_slot].all(axis=1)
+    burning = lit[group] & (now_slot >= 7)
+    asleep = street.mains & street.feeder_switched & ~burning
+    silent = quiet & street.mains & ~asleep
     dead = long_dark | silent
     onset = np.where(silent, stopped, since)
     # Luminaires with no word either way do not count against a feeder.
@@ -118,8 +122,10 @@ def silent_now(
     quiet = now_ms - seen
     lately = (seen > 0) & (quiet < 86_400_000)
     stopped = lately & (quiet >= limit)
-    # When most of the city stops at once, it is we who do not hear.
-    if stopped.sum() > 0.5 * max(int(lately.sum()), 1) and street.n >= 8:
+    # When most of the city stops at once, it is we who do not hear. Switched feeders stop each
+    # morning, and are not asked.
+    asked = lately & ~(street.mains & street.feeder_switched)
+    if (stopped & asked).sum() > 0.5 * max(int(asked.sum()), 1) and street.n >= 8:
         stopped[:] = False
     return stopped, seen.astype(np.int64)
 

@@ -17,6 +17,9 @@ from analytics.street import Street
 
 __all__ = ["Verdict", "judge_stuck", "whose_fault"]
 
+READINGS_OF_A_WEEK = 1008
+COARSE_BELOW = 25  # steps: a light of fewer steps varies by less than one of them
+
 
 def judge_stuck(night: Night, memory: Memory, street: Street, rules: Rules) -> tuple[Bools, Bools]:
     """Sensors that gave one and the same value through day and night, and those that moved again.
@@ -34,6 +37,13 @@ def judge_stuck(night: Night, memory: Memory, street: Street, rules: Rules) -> t
     outdoor = (night.equal_count >= least) & (night.equal_day >= 8) & (night.equal_night >= 8)
     usual = np.maximum(memory.longest_run, 48)
     inside = (night.equal_count > 3 * usual) & (memory.heard_nights >= 3)
+    # A steady lamp and a sensor with coarse steps may rest for weeks. Whole numbers are taken for
+    # steps of 1 lx, whatever the registry says.
+    value = night.equal_value
+    step = np.maximum(street.resolution_lx, np.where(value == np.round(value), 1, 0))
+    with np.errstate(invalid="ignore"):
+        coarse = (value < COARSE_BELOW * step) & (value > 0.5 * memory.own_lx)
+    inside &= ~coarse | (night.equal_count > READINGS_OF_A_WEEK)
     stuck = np.where(street.tunnel, inside, outdoor) & (night.n_lux > 0)
     moving = (night.n_lux >= 6) & (night.equal_count < 6)
     return stuck, moving

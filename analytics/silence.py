@@ -30,8 +30,11 @@ def silent_devices(
     """Devices without a reading for a day, or for six of their intervals where those are longer.
 
     Only devices that were heard before can fall silent; a device that never spoke is not yet there.
+    Behind a switched feeder a mains-fed device is silent by day: it gets a day more, so that a
+    whole second night must be missing.
     """
     limit_ms = np.maximum(
         rules.silent_h * HOUR_MS, 6000 * np.nan_to_num(street.interval_s, nan=600)
     )
+    limit_ms = np.where(street.mains & street.feeder_switched, limit_ms + 24 * HOUR_MS, limit_ms)
     return (last_seen_ms > 0) & (now_ms - last_seen_ms >= limit_ms - 600_000)

@@ -97,7 +97,10 @@ def plan_street(assets: Sequence[Asset]) -> StreetPlan:
     if len(cells) <= 4:  # one town: its own middle is nearer than any grid's
         cells, where = [(lat0, lon0)], [(lat0, lon0)] * len(lights)
     cell = np.array([cells.index(w) for w in where], dtype=np.int32)
-    peers = peer_groups(feeder, tunnel)
+    # Without a feeder the same place, or the same gateway, sees the same sky.
+    beside = np.where(place >= 0, place, gateway)
+    pool = np.where(feeder >= 0, feeder, np.where(beside >= 0, len(feeders) + beside, -1))
+    peers = peer_groups(pool.astype(np.int32), tunnel)
     street = Street(
         names=[a.device_id for a in lights],
         tunnel=tunnel,
