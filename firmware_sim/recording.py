@@ -119,7 +119,7 @@ def whole_text(path: Path) -> str:
             while piece := file.read1(1 << 20):
                 found += piece
         except EOFError:
-            if not found:
+            if b"\n" not in found:
                 raise
     return found.decode("utf-8", errors="ignore")
 

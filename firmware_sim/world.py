@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from firmware_sim.city import Counter, Feeder, build_plan
 from firmware_sim.devices.envelopes import Uplink, chirpstack_v3, chirpstack_v4, things_stack_v3
 from firmware_sim.devices.lorawan import ElsysSensor, LuminaireController, Radio
-from firmware_sim.devices.native import encode_events, encode_readings, topic
+from firmware_sim.devices.native import encode_events, encode_readings, numbered, topic
 from firmware_sim.devices.node import Message, Row
 from firmware_sim.errors import SimulatorError
 from firmware_sim.faults import (
@@ -42,6 +42,7 @@ ENVELOPES: dict[str, Callable[[Uplink], tuple[str, bytes]]] = {
     "things_stack_v3": things_stack_v3,
 }
 HISTORY_DAYS = 4
+NATIVE = "ljusvakt/v1/"
 FRAMES_A_SLOT = 4  # alert, status and usage of a sample; a report between two samples
 COLUMNS = ("illuminance_lx", "power_w", "lamp_status", "dimming_pct")
 
@@ -258,13 +259,15 @@ class City:
         return count_rows(self.scenario, self.plan.counters, day, days)
 
     def history(
-        self, start_ms: int, stop_ms: int, *, batch_ms: int = 6 * HOUR_MS
+        self, start_ms: int, stop_ms: int, *, batch_ms: int = 6 * HOUR_MS, boot: int | None = None
     ) -> Iterator[tuple[str, bytes, int]]:
         """Everything received in `[start_ms, stop_ms)` as native batch messages in time order.
 
         Devices send a batch every `batch_ms` (on the full hour UTC), so that noon finds all of the
-        night. Each item is topic, payload and receive time [ms, UTC].
+        night. Each item is topic, payload and receive time [ms, UTC]. With a boot number, rows are
+        numbered from 0 in the order they are received.
         """
+        next_seq: dict[str, int] = {}
         first, last = start_ms // DAY_MS, (stop_ms - 1) // DAY_MS
         waiting: list[tuple[int, str, bytes]] = []
         # Readings may be held back for a day and more: start early, and drop what came before.
@@ -287,8 +290,14 @@ class City:
             ready = [item for item in waiting if item[0] < end_ms]
             waiting = waiting[len(ready) :]
             for received_ms, where, payload in ready:
-                if start_ms <= received_ms < stop_ms:
-                    yield where, payload, received_ms
+                if not start_ms <= received_ms < stop_ms:
+                    continue
+                message = payload
+                if boot is not None and where.startswith(NATIVE):
+                    device = where.split("/")[3]
+                    seq = next_seq.get(device, 0)
+                    message, next_seq[device] = numbered(payload, boot, seq)
+                yield where, message, received_ms
 
     def uplinks(self, feeder: Feeder, device: str, row: Row, true_ms: int) -> list[Message]:
         """What a LoRaWAN device sends for one moment, which always has the same frame counters."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-__all__ = ["ack_topic", "encode_events", "encode_readings", "parse_ack", "topic"]
+__all__ = ["ack_topic", "encode_events", "encode_readings", "numbered", "parse_ack", "topic"]
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -16,6 +16,13 @@ class Ack(msgspec.Struct):
     seq: int
 
 
+class Rows(msgspec.Struct):
+    """Of a message how many rows it has."""
+
+    dt: list[int]
+
+
+rows_decoder = msgspec.json.Decoder(Rows)
 ack_decoder = msgspec.json.Decoder(Ack)
 
 
@@ -79,6 +86,12 @@ def encode_events(
     if simulated:
         message["simulated"] = True
     return encode_json(message)
+
+
+def numbered(payload: bytes, boot: int, seq: int) -> tuple[bytes, int]:
+    """A message of this module that bears no numbers yet, numbered; and the next row's number."""
+    rows = len(rows_decoder.decode(payload).dt)
+    return b'{"boot":%d,"seq":%d,' % (boot, seq) + payload[1:], (seq + rows) % 2**32
 
 
 def parse_ack(payload: bytes) -> tuple[int, int] | None:

@@ -194,6 +194,22 @@ def test_every_message_of_a_simulated_day_can_be_read() -> None:
     assert readings > 20_000
 
 
+def test_rows_of_a_history_are_numbered_without_a_gap() -> None:
+    city = build_city(load_scenario("nuisances").changed(luminaires=40, days=1))
+    registry = Registry([DeviceEntry(str(row["device_id"])) for row in city.assets_rows()])
+    start_ms = city.scenario.start_ms
+    expected: dict[str, int] = {}
+    for where, payload, _ in city.history(start_ms, start_ms + 86_400_000, boot=7):
+        sequence = decode(where, payload, registry).sequence
+        assert sequence is not None
+        device = where.split("/")[3]
+        assert (sequence.boot, sequence.first) == (7, expected.get(device, 0))
+        expected[device] = sequence.first + sequence.count
+
+    assert len(expected) > 40
+    assert min(expected.values()) > 10
+
+
 @pytest.mark.parametrize("server", ["chirpstack_v4", "chirpstack_v3", "things_stack_v3"])
 def test_a_city_on_lorawan_is_read_under_its_devices_euis(server: str) -> None:
     scenario = load_scenario("demo").changed(luminaires=40, days=1)
