@@ -1,7 +1,7 @@
 """The part of the ledger that looks back: cases for a policy, quality figures, orders as truth."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from analytics.findings import CauseKind, FindingKind
+from api.assets import Asset
 from api.ledger import conversions as to_view
 from api.ledger.base import Database
 from api.ledger.models import AssetRow, MemberRow, PauseRow, StatusRow, WorkOrderRow
@@ -49,6 +50,44 @@ class Quality:
     wrong_share: float | None
     denied: int
     by_proof: dict[str, int]
+
+
+class Around:
+    """The assets that decide how far one order reaches, out of a whole city.
+
+    A row ends with its segment and a place with its site; what is lit elsewhere changes nothing.
+
+    Parameters
+    ----------
+    assets : iterable of Asset
+    """
+
+    def __init__(self, assets: Iterable[Asset]) -> None:
+        self._assets = {a.device_id: a for a in assets}
+        self._by: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for a in self._assets.values():
+            for name in self._names(a):
+                self._by[name].append(a.device_id)
+
+    @staticmethod
+    def _names(asset: Asset) -> list[tuple[str, str]]:
+        return [
+            (what, name)
+            for what, name in (("segment", asset.segment), ("site", asset.site))
+            if name
+        ]
+
+    def of(self, members: Sequence[str], out: Collection[str]) -> list[Asset]:
+        """Members, their places, and the segments of everything that is out at that time."""
+        names = {n for d in members if d in self._assets for n in self._names(self._assets[d])}
+        names |= {
+            ("segment", self._assets[d].segment)
+            for d in out
+            if d in self._assets and self._assets[d].segment
+        }
+        near = {d for name in names for d in self._by[name]}
+        near |= {d for d in (*members, *out) if d in self._assets}
+        return [self._assets[d] for d in sorted(near)]
 
 
 class Reviewing:
@@ -131,6 +170,7 @@ class Reviewing:
         dark_words = {kind.value for kind in DARK_KINDS}
         dark = [m for found in members.values() for m in found if m.kind in dark_words]
         zone = ZoneInfo(self.policy.timezone)
+        around = Around(assets.values())
         cases: list[Case] = []
         for row in rows:
             at_ms = row.detected_ms
@@ -139,8 +179,9 @@ class Reviewing:
                 for m in dark
                 if m.start_ms <= at_ms and (m.end_ms is None or m.end_ms > at_ms)
             }
-            facts = Surroundings(assets.values(), out=out, unknown=unknown).facts(
-                [m.device_id for m in members[row.id]],
+            devices = [m.device_id for m in members[row.id]]
+            facts = Surroundings(around.of(devices, out), out=out, unknown=unknown).facts(
+                devices,
                 kind=FindingKind(row.kind),
                 crew=row.crew,
                 cause_kind=CauseKind(row.cause_kind),

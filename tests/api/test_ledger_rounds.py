@@ -230,6 +230,23 @@ def test_the_fifth_in_a_row_makes_the_four_beside_it_urgent(ledger: Ledger) -> N
     assert [h.action for h in ledger.work_order(orders[0].id).history][-1] == "reprioritise"
 
 
+def test_five_scattered_lamps_on_one_feeder_are_five_ordinary_orders(ledger: Ledger) -> None:
+    scattered = (1, 4, 7, 11, 14)
+    ledger.reconcile([finding(i, f"lamp/{i}") for i in scattered], now_ms=NOW_MS)
+    orders = ledger.work_orders().items
+    assert len(orders) == len(scattered)
+    assert {o.priority for o in orders} & {"akut", "skyndsam"} == set()
+    # One order for all of them, as lamps: still no five in a row and no five side by side.
+    ledger.reconcile([finding(i, f"lamp/{i}", end_ms=NOW_MS) for i in scattered], now_ms=NOW_MS)
+    one = [
+        finding(i, "F0/lamps", cause_kind=CauseKind.FEEDER, cause_id="F0", start_ms=NOW_MS + 1)
+        for i in scattered
+    ]
+    ledger.reconcile(one, now_ms=NOW_MS + HOUR_MS)
+    (order,) = ledger.work_orders(OrderFilter(open=True)).items
+    assert (order.members, order.priority != "akut") == (5, True), order.why
+
+
 def test_sensor_faults_go_to_the_sensor_crew_and_are_never_urgent(ledger: Ledger) -> None:
     stuck = [finding(i, f"s{i}", kind=FindingKind.SENSOR_STUCK) for i in range(1, 9)]
     ledger.reconcile(stuck, now_ms=NOW_MS)
