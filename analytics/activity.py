@@ -40,6 +40,7 @@ MAX_DISPERSION = 4.0
 MIN_WEEKS = 4
 MIN_PRESENT = 0.60
 ABSOLUTE_THRESHOLD = 20.0  # people per hour
+EMPTY = 1.0  # fewer people than this an hour is low at every place
 RELATIVE_THRESHOLD = 0.10  # of the 90th percentile of the site's hours
 PERSISTENT_P = 0.9
 PERSISTENT_FITS = 4
@@ -125,7 +126,7 @@ def low_activity(
         Weekday of the first date, used where `day_class` is not given.
     threshold : float or float (n_sites,), optional
         People an hour; by default the smaller of `absolute` and `relative` times the 90th
-        percentile of the site's hours in the window.
+        percentile of the site's hours in the window, and not less than one person.
     window_days : int
         28 or more.
     sensor_ok : bool (n_sites,), optional
@@ -142,14 +143,14 @@ def low_activity(
     """
     hours = checked_hours(counts)
     classes = checked_classes(day_class, first_weekday, hours.shape[:2])
-    if window_days < 28:
+    if not isinstance(window_days, int | np.integer) or window_days < 28:
         raise BadArgumentError(f"window_days must be 28 or more, not {window_days}")
     n_sites = hours.shape[2]
     window = hours[-window_days:]
     limit = (
         default_threshold(window, absolute, relative)
         if threshold is None
-        else np.broadcast_to(np.asarray(threshold, dtype=np.float64), (n_sites,)).copy()
+        else given_threshold(threshold, n_sites)
     )
     fit = fit_cells(fold_into_weeks(window, classes[-window_days:]))
     p_low = probability_below(fit, limit)
@@ -175,11 +176,16 @@ def low_activity(
 
 def checked_hours(counts: npt.ArrayLike) -> Floats:
     """`counts` as float64 (n_days, 24, n_sites), or an error."""
-    hours = np.asarray(counts, dtype=np.float64)
+    try:
+        hours = np.asarray(counts, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadArgumentError(f"counts must be numbers: {error}") from error
+    if isinstance(counts, np.ma.MaskedArray):  # a mask says missing, and `asarray` forgets it
+        hours = np.where(np.ma.getmaskarray(counts), np.nan, hours)
     if hours.ndim == 2 and len(hours) % 24 == 0:
-        hours = hours.reshape(-1, 24, hours.shape[1])
+        hours = hours.reshape(len(hours) // 24, 24, hours.shape[1])
     elif hours.ndim == 3 and hours.shape[1] == HOURS_OF_WEEK:
-        hours = hours.reshape(-1, 24, hours.shape[2])
+        hours = hours.reshape(7 * len(hours), 24, hours.shape[2])
     if hours.ndim != 3 or hours.shape[1] not in {1, 24}:
         raise ShapeMismatchError(f"counts must be (n_days, 24, n_sites), not {hours.shape}")
     if np.isinf(hours).any() or (hours < 0).any():
@@ -194,7 +200,10 @@ def checked_classes(
     n_days, per_day = shape
     if day_class is None:
         day_class = (first_weekday + np.arange(n_days)) % 7
-    classes = np.asarray(day_class, dtype=np.int64)
+    try:
+        classes = np.asarray(day_class, dtype=np.int64)
+    except (TypeError, ValueError) as error:
+        raise BadArgumentError("day_class must be in 0..6, Monday to Sunday") from error
     if classes.ndim == 1:
         classes = np.repeat(classes[:, None], per_day, axis=1)
     if classes.shape != (n_days, per_day):
@@ -204,8 +213,19 @@ def checked_classes(
     return classes
 
 
+def given_threshold(threshold: npt.ArrayLike, n_sites: int) -> Floats:
+    """One threshold for all sites, or one for each, as float64 (n_sites,)."""
+    given = np.asarray(threshold, dtype=np.float64)
+    if given.shape not in {(), (1,), (n_sites,)}:
+        raise ShapeMismatchError(f"threshold is {given.shape}, but there are {n_sites} sites")
+    return np.broadcast_to(given, (n_sites,)).copy()
+
+
 def default_threshold(window: Floats, absolute: float, relative: float) -> Floats:
-    """The smaller of a fixed number and a share of the site's busy hours; NaN without data."""
+    """The smaller of a fixed number and a share of the site's busy hours; NaN without data.
+
+    Never less than one person.
+    """
     flat = np.sort(window.reshape(-1, window.shape[2]), axis=0)
     n = np.isfinite(flat).sum(axis=0)
     place = 0.9 * np.maximum(n - 1, 0)
@@ -215,7 +235,9 @@ def default_threshold(window: Floats, absolute: float, relative: float) -> Float
     if not len(flat):
         return np.full(flat.shape[1], np.nan)
     busy = flat[low, columns] * (1 - (place - low)) + flat[high, columns] * (place - low)
-    return np.where(n > 0, np.minimum(absolute, relative * busy), np.nan)
+    # Where hardly anybody ever comes a tenth of the busy hours is nobody, and nothing is below it.
+    limit = np.maximum(np.minimum(absolute, relative * busy), min(EMPTY, absolute))
+    return np.where(n > 0, limit, np.nan)
 
 
 def fold_into_weeks(hours: Floats, classes: npt.NDArray[np.int64]) -> Floats:
@@ -453,7 +475,7 @@ def compare(
     limit = (
         default_threshold(one, ABSOLUTE_THRESHOLD, RELATIVE_THRESHOLD)
         if threshold is None
-        else np.broadcast_to(np.asarray(threshold, dtype=np.float64), (one.shape[2],))
+        else given_threshold(threshold, one.shape[2])
     )
     a, b = (
         fit_cells(fold_into_weeks(block, checked_classes(given, 0, block.shape[:2])))

@@ -246,3 +246,28 @@ def test_easter_is_where_the_church_has_it():
 
 def test_the_first_of_january_1970_was_a_thursday():
     assert weekdays(0, 4).tolist() == [3, 4, 5, 6]
+
+
+def test_a_place_where_nobody_ever_comes_is_low_and_not_busy():
+    found = low_activity(np.zeros((70, 24, 1)))
+    assert found.threshold[0] == 1
+    assert (found.state == State.CERTAIN).all()
+
+
+def test_what_a_mask_hides_is_missing():
+    hidden = np.ma.masked_array(np.full((70, 24, 1), 30.0), mask=True)
+    assert (low_activity(hidden).state == State.INSUFFICIENT).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "more", "kind"),
+    [
+        ([["a"]], {}, BadArgumentError),
+        (np.ones((70, 24, 2)), {"threshold": [1.0, 2.0, 3.0]}, ShapeMismatchError),
+        (np.ones((70, 24, 2)), {"day_class": [float("nan")] * 70}, BadArgumentError),
+        (np.ones((70, 24, 2)), {"window_days": 30.5}, BadArgumentError),
+    ],
+)
+def test_what_cannot_be_used_is_named(counts, more, kind):
+    with pytest.raises(kind):
+        low_activity(counts, **more)
