@@ -15,6 +15,7 @@ from ingest.liveness import Liveness
 from ingest.receipts import Receipts
 from ingest.settings import CollectorSettings
 from ingest.sources import Message
+from ingest.wire import quick
 
 NOW_MS = 1_790_000_000_000
 MINUTE = 60_000
@@ -154,12 +155,10 @@ def test_ordinary_messages_take_the_quick_way(
 def test_an_exception_in_the_quick_way_costs_nothing(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ingest.collector
-
     def explode(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(ingest.collector.quick, "read", explode)
+    monkeypatch.setattr(quick, "read", explode)
     journal.receipts = Receipts()
     intake = Intake(journal, REGISTRY, CollectorSettings(), Liveness(since_ms=NOW_MS))
     messages: list[Message] = [
