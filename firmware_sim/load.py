@@ -130,6 +130,11 @@ class Sender:
             if time.monotonic() - started < self.plan.seconds:
                 self.counts.reconnects += 1
                 await asyncio.sleep(0.1 + float(self.rng.random()) * min(2**failed_in_a_row, 30))
+        if failed_in_a_row and not self.counts.messages:
+            raise PublishError(
+                "broker could not be reached in all the time.",
+                remedy="Is it running, and is the address right?",
+            )
 
     async def pump(self, client: aiomqtt.Client, started: float, rate: float) -> None:
         """Messages at the rate, with a bounded number waiting for their PUBACK."""

@@ -282,7 +282,7 @@ def load(
     from api.progress import TextProgress
     from firmware_sim.load import LoadCounts, LoadPlan, run_load
 
-    if rate <= 0:
+    if not 0 < rate < float("inf"):
         raise BadInputError(f"--rate {rate:g} is no rate.", remedy="Use a number above 0.")
     progress = TextProgress(sys.stderr)
     plan = LoadPlan(devices, rate, seconds, rows, connections, corrupt, storm, seed)

@@ -87,3 +87,11 @@ def test_a_broker_that_is_not_there_is_a_failure_not_bad_input(tmp_path: Path) -
     assert isinstance(result.exception, LjusvaktError)
     assert not isinstance(result.exception, BadInputError)
     assert "cannot be reached" in str(result.exception)
+
+
+def test_a_load_that_nobody_took_is_a_failure(free_port: int) -> None:
+    broker = f"mqtt://127.0.0.1:{free_port}"
+    load = ["simulate", "--devices", "3", "--rate", "5", "--seconds", "0.3", "--broker", broker]
+
+    assert isinstance(CliRunner().invoke(app, load).exception, LjusvaktError)
+    assert isinstance(CliRunner().invoke(app, [*load, "--rate", "nan"]).exception, BadInputError)
