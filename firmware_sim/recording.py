@@ -78,7 +78,7 @@ class RecordingWriter:
         self._file.close()
 
     def add(self, message: Recorded) -> None:
-        """Append a message; what is older than a second outlives a kill."""
+        """Append a message; written out at most once a second, as messages come."""
         self._file.write(message.line() + "\n")
         self.count += 1
         if time.monotonic() - self._flushed_s > 1:
