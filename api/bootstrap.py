@@ -220,17 +220,21 @@ def _open_series(
     platform: Platform, parts: Part, stack: AsyncExitStack, told: Callable[[str, str], None]
 ) -> None:
     settings, data, now_ms = platform.settings, platform.data, platform.clock.now_ms
-    if Part.COLLECT in parts:
-        platform.journal = Journal(
+    if Part.COLLECT in parts or not data.journal.exists():
+        journal = Journal(
             data.journal,
             quota_bytes=settings.journal.quota_mb * 1_000_000,
             quarantine_bytes=settings.journal.quarantine_mb * 1_000_000,
             now_ms=now_ms,
         )
-        stack.callback(platform.journal.close)
-    if data.journal.exists():
-        platform.reader = JournalReader(data.journal)
-        stack.callback(platform.reader.close)
+        # Whoever comes first makes it: rounds and pages shall see what a later collector writes.
+        if Part.COLLECT in parts:
+            platform.journal = journal
+            stack.callback(journal.close)
+        else:
+            journal.close()
+    platform.reader = JournalReader(data.journal)
+    stack.callback(platform.reader.close)
     told("journal", "journal: durable before anything is acknowledged")
     if settings.store.kind == "influx":
         influx = InfluxStore(influx_target(settings), now_ms=now_ms)

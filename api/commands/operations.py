@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(policy, name="policy")
     app.command("export-truth")(export_truth)
     app.command("export-situation")(export_situation)
+    app.command("export-costs")(export_costs)
 
 
 def now_ms() -> int:
@@ -468,3 +469,21 @@ def export_situation(
         write_table(out, columns, times=("cut_off",))
     rows = len(columns["site"])
     say({"rows": rows, "file": str(out)}, f"{rows} places in {out}\n", as_json=as_json)
+
+
+def export_costs(
+    out: Out,
+    days: Annotated[int, typer.Option(help="Orders detected in so many days.")] = 365,
+    config: Config = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what the work cost, by budget account and area."""
+    from api.interop.csv_export import cost_columns
+    from api.tables import write_table
+
+    with ledger_of(config, data) as ledger:
+        columns = cost_columns(ledger.orders_since(now_ms() - days * DAY_MS))
+    write_table(out, columns)
+    rows = len(columns["area"])
+    say({"rows": rows, "file": str(out)}, f"{rows} rows in {out}\n", as_json=as_json)

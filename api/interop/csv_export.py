@@ -13,6 +13,7 @@ __all__ = [
     "ORDER_TIMES",
     "TRUTH_TIMES",
     "asset_columns",
+    "cost_columns",
     "order_columns",
     "situation",
     "situation_cut_off_ms",
@@ -65,6 +66,35 @@ def order_columns(orders: Iterable[Any]) -> Columns:
     given = list(orders)
     found: Columns = {name: [text_of(getattr(o, name)) for o in given] for name in plain}
     return found | {name: [getattr(o, f"{name}_ms") for o in given] for name in ORDER_TIMES}
+
+
+def cost_columns(orders: Iterable[Any]) -> Columns:
+    """What work cost, by budget account and area: `orders`, how many are `priced`, their `cost`.
+
+    Parameters
+    ----------
+    orders : iterable of WorkOrder
+        Duplicates, rejected and simulated ones are left out; cost [SEK].
+
+    Notes
+    -----
+    A sum over no priced order is not known, which is not the same as nothing.
+    """
+    groups: dict[tuple[str, str], list[float | None]] = {}
+    for order in orders:
+        if order.simulated or order.state.value in {"duplicate", "rejected"}:
+            continue
+        key = (text_of(order.budget_account), order.area)
+        groups.setdefault(key, []).append(order.cost)
+    found = sorted(groups.items())
+    priced = [[cost for cost in costs if cost is not None] for _, costs in found]
+    return {
+        "budget_account": [account for (account, _), _ in found],
+        "area": [area for (_, area), _ in found],
+        "orders": [len(costs) for _, costs in found],
+        "priced": [len(costs) for costs in priced],
+        "cost": [round(sum(costs), 2) if costs else None for costs in priced],
+    }
 
 
 def asset_columns(assets: Iterable[Asset]) -> Columns:

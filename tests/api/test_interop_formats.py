@@ -19,7 +19,7 @@ from api.errors import BadInputError
 from api.interop import csv_export, geojson, ical, ngsi_ld, open311
 from api.ledger import Ledger, open_ledger
 from api.operations.states import LuminaireState, LuminaireStatus
-from api.operations.work_orders import Action
+from api.operations.work_orders import Action, BudgetAccount
 from api.tables import csv_text
 
 ASSET = Asset(
@@ -258,3 +258,27 @@ def test_times_without_a_zone_are_refused() -> None:
     for text in ("2026-11-23T12:00:00", "yesterday", ""):
         with pytest.raises(BadInputError):
             open311.moment_ms(text)
+
+
+def test_what_work_cost_is_summed_by_account_and_unpriced_is_not_nothing(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "costs.db", allow_simulated=True) as ledger:
+        ledger.put_assets(street(), now_ms=NOW_MS)
+        given = [finding(i, f"x{i}", simulated=i == 3) for i in range(1, 5)]
+        ledger.reconcile(given, now_ms=NOW_MS)
+        accounts = (BudgetAccount.SAFETY_OPERATION, *[BudgetAccount.ORDINARY_OPERATION] * 3)
+        for order, account in zip(ledger.orders_since(), accounts, strict=True):
+            ledger.set_budget(
+                order.id,
+                account,
+                cost=None if order.id == 1 else 1250.5,
+                version=1,
+                actor="k",
+                now_ms=NOW_MS,
+            )
+        assert csv_export.cost_columns(ledger.orders_since()) == {
+            "budget_account": ["drift_ordinarie", "trygghet_drift"],
+            "area": ["Söder", "Söder"],
+            "orders": [2, 1],
+            "priced": [2, 0],
+            "cost": [2501.0, None],
+        }
