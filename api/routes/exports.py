@@ -21,7 +21,7 @@ from api.operations.work_orders import WorkOrderState
 from api.problems import ProblemError
 from api.routes.access import noted
 from api.routes.assets import visible
-from api.routes.readings import window
+from api.routes.readings import check_may_see, window
 from api.routes.shapes import Moment
 from api.services import ServiceDep, Services
 from api.stored_counts import counters_by_site, stored_counts
@@ -196,6 +196,7 @@ def readings(
     stop: Annotated[Moment | None, Query()] = None,
 ) -> Response:
     """Readings of one quantity in the interchange format, at most two million."""
+    check_may_see(principal, quantity)
     start_ms, stop_ms = window(start, stop, services.clock.now_ms())
     devices = None
     if principal.areas is not None:

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from api.auth import STAFF, Needs, Principal
+from api.auth import CITY, STAFF, Needs, Principal
 from api.errors import BadInputError, NotFoundError
 from api.pagination import Limit, PageCursor, page_of
+from api.problems import ProblemError
 from api.routes.assets import visible
 from api.routes.shapes import ListOf, Moment, moment, time_ms_of
 from api.services import ServiceDep
@@ -53,6 +54,18 @@ def window(start: str | None, stop: str | None, now_ms: int) -> tuple[int, int]:
     return start_ms, stop_ms
 
 
+def check_may_see(principal: Principal, quantity: Quantity) -> None:
+    """Counts of people, unsuppressed, are for those who plan and run; crews need light.
+
+    Raises
+    ------
+    ProblemError
+        403.
+    """
+    if quantity.value.startswith("people_") and not principal.has(*CITY):
+        raise ProblemError(403, detail="Counts of people are for planners and operators.")
+
+
 @router.get("/readings")
 def readings(
     request: Request,
@@ -70,6 +83,7 @@ def readings(
     cursor: PageCursor = None,
 ) -> ReadingsOut:
     """Readings of one quantity in `[start, stop)`, by device and time; missing stays missing."""
+    check_may_see(principal, quantity)
     start_ms, stop_ms = window(start, stop, services.clock.now_ms())
     devices = device_id
     if principal.areas is not None:

@@ -162,3 +162,13 @@ def test_an_administrator_may_do_what_staff_may(acting: Callable[..., TestClient
     admin = acting("admin")
     for path in ("/api/v1/users", "/api/v1/work-orders", "/metrics", "/crew", "/places"):
         assert admin.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize("path", ["/api/v1/readings", "/api/v1/exports/readings.csv"])
+def test_counts_of_people_are_not_a_crew_s_to_see(
+    path: str, acting: Callable[..., TestClient]
+) -> None:
+    for quantity in ("people_count", "people_in", "people_out"):
+        assert acting("crew").get(path, params={"quantity": quantity}).status_code == 403
+        assert acting("planner").get(path, params={"quantity": quantity}).status_code == 200
+    assert acting("crew").get(path, params={"quantity": "illuminance_lx"}).status_code == 200
