@@ -118,7 +118,7 @@ def judge_night(
     judge.switching()
     judge.lamp_failure()
     judge.level_kinds()
-    learn(memory, night, levels, judge.suspect, rules, street)
+    learn(memory, night, levels, judge.suspect, street)
     memory.night = number
     memory.nights_judged += 1
 
@@ -229,7 +229,7 @@ class Judge:
         be a clock that is wrong.
         """
         night = self.night
-        out = self.asleep & (night.n_heard == 0) & (night.n_lit >= 12)
+        out: Bools = self.asleep & (night.n_heard == 0) & (night.n_lit >= 12)
         heard = self.asleep & (night.n_heard > 0)
         if heard.sum() >= 2 * self.rules.section:
             off_ms = np.quantile(night.last_seen_ms[heard], 0.9)
@@ -449,6 +449,12 @@ class Judge:
             return not bool((self.night.last_gasp[rows] > 0).any())
         gone = self.end_ms - self.memory.last_seen_ms[others] > HOUR_MS
         gone = np.where(self.asleep[others], self.unheard[others], gone)
+        if self.asleep[rows].mean() > 0.5:
+            # The others may have come back by day, which a switched feeder cannot: what they missed
+            # of the night is compared.
+            missing = self.night.n_lit - self.night.n_known
+            much = 0.7 * np.median(missing[rows])
+            gone |= (self.night.n_lux[others] > 0) & (missing[others] >= much)
         return bool(gone.mean() > 0.5)
 
     def others_stopped_too(self, section: Section, silent: Bools) -> bool:
@@ -701,11 +707,8 @@ class Judge:
     gateway_sections: list[Section] = field(default_factory=list)
 
 
-def learn(
-    memory: Memory, night: Night, levels: Levels, suspect: Bools, rules: Rules, street: Street
-) -> None:
+def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: Street) -> None:
     """Learn from a healthy night while the reference is open; never adapt it afterwards."""
-    del rules
     well = ~suspect & (night.n_known > 0)
     nan = np.float32(np.nan)
     with np.errstate(invalid="ignore"):

@@ -55,7 +55,7 @@ def quick_look(
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
     quiet, stopped = silent_now(heard, memory, street, rules, start_ms, now_ms)
     # A switched feeder is silent by day; at night its silence counts after an hour of burning.
-    lit = np.stack([e.lit for e in expected])[:, max(now_slot - 7, 0) : now_slot].all(axis=1)
+    lit: Bools = np.stack([e.lit[max(now_slot - 7, 0) : now_slot].all() for e in expected])
     burning = lit[group] & (now_slot >= 7)
     asleep = street.mains & street.feeder_switched & ~burning
     silent = quiet & street.mains & ~asleep

@@ -1,8 +1,9 @@
 """The thresholds of the detectors, with the reason for each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Rules"]
+__all__ = ["RANGES", "Rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +14,6 @@ class Rules:
 
     Attributes
     ----------
-    reference_nights : int
-        Nights from which a luminaire's own level is learned, then frozen: a slow fault must not
-        become normal.
     dark_share : float
         Share of the known night that must be dark.
     dark_level : float
@@ -51,7 +49,6 @@ class Rules:
         Silence of a mains-fed section that a light round reports [min].
     """
 
-    reference_nights: int = 10
     dark_share: float = 0.75
     dark_level: float = 0.40
     tail_h: float = 2.0
@@ -69,3 +66,25 @@ class Rules:
     row: int = 5
     quick_dark_min: float = 25.0
     quick_silent_min: float = 55.0
+
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    # Least and most that makes sense; what lies outside is a slip of the pen or another unit.
+    "dark_share": (0.5, 1.0),
+    "dark_level": (0.05, 0.8),
+    "tail_h": (0.5, 12.0),
+    "sure_tail_h": (0.25, 12.0),
+    "level_loss": (0.02, 2.0),
+    "slow_loss": (0.02, 2.0),
+    "surplus_low": (0.1, 1.0),
+    "surplus_high": (1.0, 3.0),
+    "power_by_day": (0.05, 1.0),
+    "weather_share": (0.005, 1.0),
+    "silent_h": (1.0, 720.0),
+    "gateway_silent_h": (1.0, 720.0),
+    "equal_readings": (20, 10_000),
+    "section": (3, 50),
+    "row": (3, 50),
+    "quick_dark_min": (10.0, 240.0),
+    "quick_silent_min": (15.0, 480.0),
+}

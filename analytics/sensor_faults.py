@@ -43,6 +43,7 @@ def judge_stuck(night: Night, memory: Memory, street: Street, rules: Rules) -> t
     step = np.maximum(street.resolution_lx, np.where(value == np.round(value), 1, 0))
     with np.errstate(invalid="ignore"):
         coarse = (value < COARSE_BELOW * step) & (value > 0.5 * memory.own_lx)
+    coarse &= memory.longest_run >= 24  # one that rested before will rest longer some day
     inside &= ~coarse | (night.equal_count > READINGS_OF_A_WEEK)
     stuck = np.where(street.tunnel, inside, outdoor) & (night.n_lux > 0)
     moving = (night.n_lux >= 6) & (night.equal_count < 6)

@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
 
-from analytics.rules import Rules
+from analytics.rules import RANGES, Rules
 from api.errors import BadInputError
 
 __all__ = ["load_rules"]
@@ -16,7 +16,8 @@ def load_rules(path: Path) -> Rules:
     Raises
     ------
     BadInputError
-        When the file cannot be read, or names a rule that does not exist or is no number.
+        When the file cannot be read, or names a rule that does not exist, is no number or lies
+        outside what makes sense.
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -31,5 +32,13 @@ def load_rules(path: Path) -> Rules:
             )
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadInputError(f"{path}: {name} must be a number, not {value!r}.")
+        least, most = RANGES[name]
+        if not least <= value <= most or (known[name] is int and value != int(value)):
+            whole = "a whole number " if known[name] is int else ""
+            raise BadInputError(
+                f"{path}: {name} is {value}.",
+                remedy=f"Give {whole}from {least:g} to {most:g}; the default is "
+                f"{getattr(Rules(), name):g}.",
+            )
         values[name] = known[name](value)
     return replace(Rules(), **values)  # type: ignore[arg-type]  # checked against the fields above

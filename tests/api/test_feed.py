@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from analytics.rules import Rules
+from analytics.rules import RANGES, Rules
 from api.cli import app
 from api.errors import BadInputError
 from api.feed import read_feed
@@ -103,6 +103,21 @@ def test_rules_are_read_by_name_and_wrong_ones_are_refused(tmp_path):
     rules.write_text("quiet = 36\n")
     with pytest.raises(BadInputError, match="quiet"):
         load_rules(rules)
+
+
+@pytest.mark.parametrize("line", ["silent_h = -1", "dark_share = 75", "row = 4.5", "tail_h = nan"])
+def test_a_threshold_that_makes_no_sense_is_refused_with_its_range(tmp_path, line):
+    rules = tmp_path / "rules.toml"
+    rules.write_text(line + "\n")
+    with pytest.raises(BadInputError, match=line.split()[0]) as refused:
+        load_rules(rules)
+    assert "from" in refused.value.remedy
+
+
+def test_every_threshold_has_a_range_and_its_default_lies_in_it():
+    for name in Rules.__slots__:
+        least, most = RANGES[name]
+        assert least <= getattr(Rules(), name) <= most
 
 
 def test_the_command_writes_findings_and_a_summary(tmp_path):

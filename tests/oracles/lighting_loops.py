@@ -98,3 +98,27 @@ def group_medians(values, groups):
         out.append(line)
         counts.append(number)
     return out, counts
+
+
+def surplus_light(lux, sky, share, own_lx, max_lx):
+    """Light beyond the sky's in units of the own lamp, and its weight, for one device."""
+    own = max(own_lx, 1.0)
+    total = weights = 0.0
+    for x, s in zip(lux, sky, strict=True):
+        predicted = math.exp(share + s)
+        if math.isnan(x) or math.isnan(s) or x >= 0.9 * max_lx or predicted >= 6 * own:
+            continue
+        w = 1 / (0.2 * predicted + 0.1 * own) ** 2
+        total += w * (x - predicted) * own
+        weights += w * own**2
+    return total, weights
+
+
+def clipped_mean(seen, weight, use):
+    """Weighted mean of the used values, clipped to 0.15 around their median, for one device."""
+    used = [(v, w) for v, w, u in zip(seen, weight, use, strict=True) if u and not math.isnan(v)]
+    if len(used) < 4:
+        return math.nan, len(used)
+    middle = quantile([v for v, _ in used], 0.5)
+    near = [(min(max(v, middle - 0.15), middle + 0.15), w) for v, w in used]
+    return sum(v * w for v, w in near) / sum(w for _, w in near), len(used)
