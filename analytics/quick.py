@@ -64,9 +64,9 @@ def quick_look(
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
     found = dead_sections(dead, onset, known, street, whole, rules)
-    found = [s for s in found if not others_silent(s, silent, quiet, street, whole)]
+    found = [s for s in found if not others_silent(s, silent, stopped, street, whole)]
     tunnels = dark_tunnels(dead, known, onset, street, found)
-    return found + [s for s in tunnels if not others_silent(s, silent, quiet, street, whole)]
+    return found + [s for s in tunnels if not others_silent(s, silent, stopped, street, whole)]
 
 
 def dark_now(
@@ -125,16 +125,23 @@ def silent_now(
     # When most of the city stops at once, it is we who do not hear. Switched feeders stop each
     # morning, and are not asked.
     asked = lately & ~(street.mains & street.feeder_switched)
-    if (stopped & asked).sum() > 0.5 * max(int(asked.sum()), 1) and street.n >= 8:
+    hushed = asked & (quiet >= 2.5 * interval_ms)
+    if hushed.sum() > 0.5 * max(int(asked.sum()), 1) and street.n >= 8:
         stopped[:] = False
     return stopped, seen.astype(np.int64)
 
 
 def others_silent(
-    section: Section, silent: Bools, quiet: Bools, street: Street, whole: Whole
+    section: Section, silent: Bools, seen_ms: Times, street: Street, whole: Whole
 ) -> bool:
-    """Whether the gateway, not the feeder, explains a silent section."""
+    """Whether the gateway, not the feeder, explains a silent section.
+
+    Who has not spoken since the section stopped does not speak for the gateway, however long it
+    may be silent by its own interval.
+    """
     rows = section.rows
+    wait_ms = 1000 * np.maximum(np.nan_to_num(street.interval_s, nan=600), 600)
+    quiet = (seen_ms <= section.start_ms + wait_ms) & (seen_ms > 0)
     if silent[rows].mean() < 0.5:
         return False
     gateways = np.unique(street.gateway[rows])
