@@ -143,7 +143,9 @@ def low_activity(
     """
     hours = checked_hours(counts)
     classes = checked_classes(day_class, first_weekday, hours.shape[:2])
-    if not isinstance(window_days, int | np.integer) or window_days < 28:
+    # Callers without a type checker may say 8.5 weeks.
+    whole = isinstance(window_days, int | np.integer)  # pyright: ignore[reportUnnecessaryIsInstance] - as said
+    if not whole or window_days < 28:
         raise BadArgumentError(f"window_days must be 28 or more, not {window_days}")
     n_sites = hours.shape[2]
     window = hours[-window_days:]

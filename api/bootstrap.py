@@ -233,24 +233,22 @@ def _open_series(
             stack.callback(journal.close)
         else:
             journal.close()
-    platform.reader = JournalReader(data.journal)
-    stack.callback(platform.reader.close)
+    reader = platform.reader = JournalReader(data.journal)
+    stack.callback(reader.close)
     told("journal", "journal: durable before anything is acknowledged")
     if settings.store.kind == "influx":
         influx = InfluxStore(influx_target(settings), now_ms=now_ms)
         stack.callback(influx.close)
         platform.store = influx
-        if platform.journal is not None and platform.reader is not None:
-            platform.shipper = StoreShipper(
-                platform.journal, platform.reader, influx, now_ms=now_ms
-            )
+        if platform.journal is not None:
+            platform.shipper = StoreShipper(platform.journal, reader, influx, now_ms=now_ms)
     else:
-        archive = ParquetStore(data.archive, tail=platform.reader)
+        archive = ParquetStore(data.archive, tail=reader)
         platform.store = archive
-        if platform.journal is not None and platform.reader is not None:
+        if platform.journal is not None:
             platform.shipper = Sealer(
                 platform.journal,
-                platform.reader,
+                reader,
                 archive,
                 now_ms=now_ms,
                 retention_days=settings.store.retention_days,

@@ -166,7 +166,7 @@ class Intake:
         if self.settings.receipts_s:
             messages = plain.message.tolist()
             for at, seen in zip(numbered, all_seen, strict=True):
-                self.due[names[messages[at]]] = (seen.device_id, seen.boot)
+                self.due[names[int(messages[at])]] = (seen.device_id, seen.boot)
         missing = self.journal.receipts.note_all(all_seen)
         found = [change for change in missing if change]
         batch.counts["sequence_missing"] += sum(change for change in found if change > 0)
