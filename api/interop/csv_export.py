@@ -112,7 +112,8 @@ def truth_columns(details: Iterable[Any]) -> Columns:
     """Closed orders as truth, so that findings of the same time can be scored against them.
 
     A proved repair says the fault was there from the finding's start until the light came back or
-    the crew was done; a rejection as no fault, or as intended, says it was not, and gives no row.
+    the crew was done; a rejection as no fault, or as intended, says it was not, and gives no row;
+    nor does a luminaire whose finding later data took back.
 
     Parameters
     ----------
@@ -125,7 +126,10 @@ def truth_columns(details: Iterable[Any]) -> Columns:
         if order.state.value != "verified":
             continue
         evidence = {e.device_id: e for e in detail.evidence if not e.withdrawn}
+        taken_back = {e.device_id for e in detail.evidence if e.withdrawn} - evidence.keys()
         for member in detail.members:
+            if member.device_id in taken_back:
+                continue
             told = evidence.get(member.device_id)
             end_ms = member.end_ms or order.done_ms or order.closed_ms
             rows.append(

@@ -583,7 +583,8 @@ class Round:
     def _withdraw(self, order: WorkOrderRow, state: WorkOrderState) -> None:
         note = "later data showed that the fault was not there"
         if state is WorkOrderState.DONE:
-            step = Step(Action.VERIFY, by_light=True, verification=Verification.LIGHT, note=note)
+            # No light proved anything: the crew's word is all there is.
+            step = Step(Action.VERIFY, by_light=True, verification=Verification.CREW, note=note)
             self.changes.orders_verified.append(order.id)
         else:
             step = Step(Action.REJECT, by_light=True, rejection=Rejection.NOT_A_FAULT, note=note)

@@ -9,6 +9,7 @@ from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
 from analytics.findings import CauseKind, FindingKind
 from api.errors import BadInputError
 from api.findings import NamedFinding
+from api.interop.csv_export import truth_columns
 from api.ledger import DarkHours, Ledger, OrderFilter, open_ledger
 from api.operations.incidents import IncidentState
 from api.operations.states import LuminaireState
@@ -178,6 +179,17 @@ def test_what_was_no_fault_is_no_repair_proved_by_light(ledger: Ledger) -> None:
     assert ledger.reconcile(taken_back, now_ms=NOW_MS + 2 * HOUR_MS, settled=True).quiet
     back = ledger.reconcile([finding(7, "x")], now_ms=NOW_MS + 3 * HOUR_MS)
     assert back.orders_reopened == (1,)
+
+
+def test_what_a_crew_mended_and_was_no_fault_is_proved_by_no_light(ledger: Ledger) -> None:
+    ledger.reconcile([finding(7, "x")], now_ms=NOW_MS)
+    step(ledger, 1, Action.START, now_ms=NOW_MS + 1)
+    step(ledger, 1, Action.DONE, now_ms=NOW_MS + 2)
+    taken_back = [replace(finding(7, "x", end_ms=NOW_MS + HOUR_MS), withdrawn=True)]
+    ledger.reconcile(taken_back, now_ms=NOW_MS + HOUR_MS, settled=True)
+    detail = ledger.work_order(1)
+    assert (detail.order.state, detail.order.verification) == (S.VERIFIED, "crew")
+    assert truth_columns([detail])["fault_id"] == []
 
 
 def test_nobody_hears_of_what_was_taken_back_before_it_was_told(ledger: Ledger) -> None:
