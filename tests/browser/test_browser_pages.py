@@ -42,7 +42,9 @@ def test_the_first_page_shows_map_orders_and_figures(browser: Browser, site: Sit
             "ok": "40", "faulty": "20", "unknown": "1", "planned": "2",
         }  # fmt: skip
         assert "simulerad tid" in page.locator(".now").inner_text()
-        assert page.locator('a[href="/places/Dalhemstunneln"]').count() == 1
+        # The busiest place stands above its heat map and in the list of places.
+        assert page.locator('a[href="/places/Dalhemstunneln"]').count() == 2
+        assert page.locator("table.heat tbody td").count() == 7 * 24
         assert complaints == []
         if os.environ.get("LJUSVAKT_SCREENSHOT") == "1":
             page.screenshot(path=SCREENSHOT)
