@@ -192,7 +192,7 @@ def test_fault_reports_travel_with_the_readings(journal: Journal, reader: Journa
 def test_small_neighbours_are_merged_under_the_id_of_the_last(
     journal: Journal, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.journal.MERGE_ABOVE", 20)
+    monkeypatch.setattr("ingest.journal.writer.MERGE_ABOVE", 20)
     for i in range(20):
         journal.commit(readings(("d1", NOON_MS + i, float(i))))
     assert len(reader.entries(0, 1000)) == 20
@@ -213,8 +213,8 @@ def test_small_neighbours_are_merged_under_the_id_of_the_last(
 def test_merging_never_makes_an_older_reading_newer(
     journal: Journal, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.journal.MERGE_ABOVE", 6)
-    monkeypatch.setattr("ingest.journal.MERGE_READINGS", 40)
+    monkeypatch.setattr("ingest.journal.writer.MERGE_ABOVE", 6)
+    monkeypatch.setattr("ingest.journal.writer.MERGE_READINGS", 40)
     large = [("d1", NOON_MS + i, 2.0) for i in range(30)]
     for i in range(3):
         journal.commit(readings(("d1", NOON_MS + i, 1.0)))

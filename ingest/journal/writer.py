@@ -11,7 +11,6 @@ SQLite, "Write-Ahead Logging", https://sqlite.org/wal.html (one writer: the WAL-
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -19,26 +18,29 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ingest.batch import BadMessage, Batch, Block
 from ingest.counters import Counters
 from ingest.errors import JournalError, JournalFullError
 from ingest.frames import Frames
+from ingest.journal.file import (
+    PAGE_SIZE,
+    SCHEMA,
+    SCHEMA_VERSION,
+    connect,
+    take_writer_lock,
+    told,
+)
+from ingest.journal.rows import ROW_BYTES, blob_of, rows_of
 from ingest.reading import Event, Flag
 from ingest.receipts import Receipts, Run, Seen
-from ingest.stores import Columns, StoredEvent
 
-__all__ = ["Journal", "JournalEntry", "JournalReader", "QuarantinedMessage", "check_journal"]
+__all__ = ["Journal"]
 
-SCHEMA_VERSION = 1
-PAGE_SIZE = 8192
-ROW_BYTES = 29  # int32 device | int64 time | float64 value | int64 received | uint8 flags
 MERGE_ABOVE = 10_000  # so many entries of one quantity and day make reading slow
 MERGE_READINGS = 50_000  # and this is a blob that is quick to read
 MERGE_GROUPS = 8
@@ -55,102 +57,8 @@ SEEN = np.dtype(
     ]
 )
 
-SCHEMA = """
-CREATE TABLE device(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE entry(id INTEGER PRIMARY KEY AUTOINCREMENT, quantity TEXT NOT NULL,
-                   day INTEGER NOT NULL, n INTEGER NOT NULL, t_min INTEGER NOT NULL,
-                   t_max INTEGER NOT NULL, b BLOB NOT NULL);
-CREATE INDEX entry_qd ON entry(quantity, day, n);
-CREATE TABLE event(id INTEGER PRIMARY KEY AUTOINCREMENT, device INTEGER NOT NULL,
-                   time_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, event TEXT NOT NULL,
-                   active INTEGER, info TEXT, flags INTEGER NOT NULL);
-CREATE TABLE quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, received_ms INTEGER NOT NULL,
-                        topic TEXT, reason TEXT NOT NULL, detail TEXT NOT NULL,
-                        readings INTEGER NOT NULL, payload BLOB NOT NULL);
-CREATE TABLE dirty(quantity TEXT, day INTEGER, since INTEGER NOT NULL, PRIMARY KEY(quantity, day));
-CREATE TABLE counter(name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE frame(id INTEGER PRIMARY KEY, key BLOB NOT NULL, first_ms INTEGER NOT NULL,
-                   last_ms INTEGER NOT NULL, at_ms INTEGER);
-CREATE INDEX frame_key ON frame(key);
-CREATE TABLE sequence(device INTEGER NOT NULL, boot INTEGER NOT NULL, seen INTEGER NOT NULL,
-                      runs BLOB NOT NULL, PRIMARY KEY(device, boot)) WITHOUT ROWID;
-CREATE TABLE sequence_log(id INTEGER PRIMARY KEY, b BLOB NOT NULL);
-CREATE TABLE meta(k TEXT PRIMARY KEY, v TEXT);
-"""
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """Readings of one quantity and UTC day that one commit (or one merge) wrote.
-
-    Attributes
-    ----------
-    readings : int
-        How many of them count in the balance; the rest are withdrawals.
-    columns : Columns
-        In the order they came: the later of two equal keys is newer. Rows with `Flag.WITHDRAWN`
-        override an earlier reading of their key and are none themselves.
-    """
-
-    id: int
-    quantity: str
-    day: int
-    readings: int
-    columns: Columns
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedMessage:
-    """A message nobody could read, whole."""
-
-    id: int
-    received_ms: int
-    topic: str
-    reason: str
-    detail: str
-    readings: int
-    payload: bytes
-
-
-def _rows_of(
-    b: bytes,
-) -> tuple[
-    npt.NDArray[np.int32],
-    npt.NDArray[np.int64],
-    npt.NDArray[np.float64],
-    npt.NDArray[np.int64],
-    npt.NDArray[np.uint8],
-]:
-    """The five columns of a blob."""
-    n = len(b) // ROW_BYTES
-    return (
-        np.frombuffer(b, np.dtype("<i4"), n, 0),
-        np.frombuffer(b, np.dtype("<i8"), n, 4 * n),
-        np.frombuffer(b, np.dtype("<f8"), n, 12 * n),
-        np.frombuffer(b, np.dtype("<i8"), n, 20 * n),
-        np.frombuffer(b, np.uint8, n, 28 * n),
-    )
-
-
-def _blob_of(
-    device: npt.NDArray[np.int32],
-    time_ms: npt.NDArray[np.int64],
-    value: npt.NDArray[np.float64],
-    received_ms: npt.NDArray[np.int64],
-    flags: npt.NDArray[np.uint8],
-) -> bytes:
-    return b"".join(
-        (
-            device.astype("<i4", copy=False).tobytes(),
-            time_ms.astype("<i8", copy=False).tobytes(),
-            value.astype("<f8", copy=False).tobytes(),
-            received_ms.astype("<i8", copy=False).tobytes(),
-            flags.tobytes(),
-        )
-    )
 
 
 class Journal:
@@ -201,7 +109,7 @@ class Journal:
         self.quarantine_bytes = quarantine_bytes
         self.frames_kept = frames_kept
         self._synchronous = synchronous
-        self._lock_fd = _take_writer_lock(path)
+        self._lock_fd = take_writer_lock(path)
         self._waiting: deque[tuple[Callable[[], Counter[str]], Future[None]]] = deque()
         self._owed: list[Batch] = []
         self._paid: list[Batch] = []
@@ -234,7 +142,7 @@ class Journal:
     def _open(self) -> None:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
         try:
-            self.db = _connect(self.path)
+            self.db = connect(self.path)
             version = int(self.db.execute("PRAGMA user_version").fetchone()[0])
             if version > SCHEMA_VERSION:
                 raise JournalError(
@@ -436,7 +344,7 @@ class Journal:
             self._forget(before, entries)
             self._waiting.extendleft(reversed(self._carried))
             if isinstance(error, sqlite3.Error):
-                raise _told(self.path, error) from error
+                raise told(self.path, error) from error
             raise
         self._counts.update(counts)
         self._used_bytes = self._measure()
@@ -548,7 +456,7 @@ class Journal:
             readings,
             int(block.time_ms.min()),
             int(block.time_ms.max()),
-            _blob_of(
+            blob_of(
                 number[block.device], block.time_ms, block.value, block.received_ms, block.flags
             ),
         )
@@ -828,7 +736,7 @@ class Journal:
             " WHERE quantity = ? AND day = ? AND id >= ? AND id <= ? ORDER BY id",
             (quantity, day, ids[0], ids[-1]),
         ).fetchall()
-        parts = list(zip(*(_rows_of(row[3]) for row in rows), strict=True))
+        parts = list(zip(*(rows_of(row[3]) for row in rows), strict=True))
         device, time_ms, value, received_ms, flags = (np.concatenate(part) for part in parts)
         self.db.executemany("DELETE FROM entry WHERE id = ?", [(number,) for number in ids])
         self.db.execute(
@@ -840,7 +748,7 @@ class Journal:
                 sum(row[0] for row in rows),
                 min(row[1] for row in rows),
                 max(row[2] for row in rows),
-                _blob_of(device, time_ms, value, received_ms, flags),
+                blob_of(device, time_ms, value, received_ms, flags),
             ),
         )
         self._entries[quantity, day] -= len(ids) - 1
@@ -885,364 +793,3 @@ def _became(gone: int, stored: int, duplicate: int, quarantined: int) -> Counter
         duplicate=duplicate - max(0, min(duplicate, surplus - keep)),
         quarantined=quarantined - max(0, surplus - keep - max(0, duplicate)),
     )
-
-
-def _told(path: Path, error: BaseException) -> BaseException:
-    """The journal's own error for one of SQLite's."""
-    if not isinstance(error, sqlite3.Error):
-        return error
-    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL"):
-        return JournalFullError(f"the disk of {path} is full: {error}; make room, nothing is lost")
-    return JournalError(f"the journal {path} could not be written: {error}; nothing is lost")
-
-
-def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    if read_only:
-        return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=10.0,
-        )
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
-
-
-def _take_writer_lock(path: Path) -> int:
-    """Be the only writer, or say who is."""
-    lock = path.with_name(path.name + ".writer")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise JournalError(
-            f"the journal {path} cannot be written: {error.strerror}; its folder must be writable"
-        ) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(fd, 32).decode("ascii", "replace").strip()
-        os.close(fd)
-        raise JournalError(
-            f"process {holder or '?'} writes the journal {path}; a journal has one writer: "
-            "stop that process or choose another data folder"
-        ) from error
-    # The pid is a courtesy to whoever comes second; a full disk must not keep us from reading.
-    with contextlib.suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
-
-
-class JournalReader:
-    """Reads a journal beside its writer, from any thread or process.
-
-    Parameters
-    ----------
-    path : Path
-        It must exist.
-
-    Raises
-    ------
-    JournalError
-        If it cannot be opened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._names: list[str] = [""]
-        try:
-            self._db = _connect(path, read_only=True)
-            self._db.execute("SELECT 1 FROM meta").fetchall()
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal {path} cannot be read: {error}") from error
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._db.close()
-
-    def _ask(self, sql: str, *args: str | int | bytes) -> list[tuple[object, ...]]:
-        with self._lock:
-            try:
-                return self._db.execute(sql, args).fetchall()
-            except sqlite3.Error as error:
-                raise JournalError(
-                    f"the journal {self.path} cannot be read: {error}; `ljusvakt doctor` checks it"
-                ) from error
-
-    def _int(self, sql: str, *args: str | int | bytes) -> int:
-        value = self._ask(sql, *args)[0][0]
-        assert isinstance(value, int)  # noqa: S101 - for the type checkers; every caller counts
-        return value
-
-    def device_names(self, upto: int) -> list[str]:
-        """Device ids by their number in the journal, at least up to `upto`; 0 is no device."""
-        if upto >= len(self._names):
-            rows = self._ask("SELECT name FROM device WHERE id >= ? ORDER BY id", len(self._names))
-            self._names = [*self._names, *(str(name) for (name,) in rows)]
-        return self._names
-
-    def last_id(self) -> int:
-        """The highest id an entry has had; 0 before the first."""
-        return self._int(
-            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)"
-        )
-
-    def last_event_id(self) -> int:
-        """The highest id a fault report has had; 0 before the first."""
-        return self._int(
-            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
-        )
-
-    def in_journal(self) -> int:
-        """Readings and fault reports that no store has yet, counted from the entries."""
-        return self._int(
-            "SELECT (SELECT coalesce(sum(n), 0) FROM entry) + (SELECT count(*) FROM event)"
-        )
-
-    def counters(self) -> Counters:
-        """The counts as they were committed, with what lies in the journal counted anew."""
-        rows = self._ask(
-            "SELECT name, n FROM counter UNION ALL SELECT '', "
-            "(SELECT coalesce(sum(n), 0) FROM entry) + (SELECT count(*) FROM event)"
-        )
-        counts = {str(name): int(n) for name, n in rows if isinstance(n, int)}
-        return Counters.of(counts, counts.pop(""))
-
-    def entries(self, after_id: int, most_readings: int) -> list[JournalEntry]:
-        """Entries above `after_id` in the order of their ids.
-
-        Returns
-        -------
-        list of JournalEntry
-            At least one where there is one, and no further one once `most_readings` is reached.
-        """
-        entries: list[JournalEntry] = []
-        size = 0
-        with self._lock:
-            try:
-                rows = self._db.execute(
-                    "SELECT id, quantity, day, n, b FROM entry WHERE id > ? ORDER BY id",
-                    (after_id,),
-                )
-                taken: list[tuple[int, str, int, int, bytes]] = []
-                for row in rows:
-                    taken.append(row)
-                    size += len(row[4]) // ROW_BYTES
-                    if size >= most_readings:
-                        break
-                rows.close()
-            except sqlite3.Error as error:
-                raise JournalError(f"the journal {self.path} cannot be read: {error}") from error
-        for number, quantity, day, n, b in taken:
-            columns = self._columns([b])
-            entries.append(JournalEntry(number, quantity, day, n, columns))
-        return entries
-
-    def tail(
-        self,
-        quantity: str,
-        start_ms: int,
-        stop_ms: int,
-        devices: Sequence[str] | None = None,
-        upto_id: int | None = None,
-        *,
-        day: int | None = None,
-    ) -> Columns:
-        """What lies in the journal of a quantity with `start_ms <= time_ms < stop_ms`.
-
-        In the order it came, keys repeated: the later of two equal keys is newer. Rows with
-        `Flag.WITHDRAWN` override what a store holds for their key and are no readings.
-
-        Parameters
-        ----------
-        upto_id : int, optional
-            Only entries up to and with this id.
-        day : int, optional
-            Only entries of this UTC day.
-        """
-        sql = "SELECT b FROM entry WHERE quantity = ? AND t_max >= ? AND t_min < ?"
-        args: list[str | int] = [quantity, start_ms, stop_ms]
-        # Days bound the search by the index; t_min and t_max would read every entry.
-        sql += " AND day >= ? AND day <= ?"
-        args += [start_ms // 86_400_000, (stop_ms - 1) // 86_400_000]
-        if day is not None:
-            sql += " AND day = ?"
-            args.append(day)
-        if upto_id is not None:
-            sql += " AND id <= ?"
-            args.append(upto_id)
-        rows = self._ask(sql + " ORDER BY id", *args)
-        columns = self._columns([b for (b,) in rows if isinstance(b, bytes)])
-        keep = (columns.time_ms >= start_ms) & (columns.time_ms < stop_ms)
-        if devices is not None:
-            wanted = set(devices)
-            named = np.array([name in wanted for name in columns.device_ids], np.bool_)
-            keep &= named[columns.device] if len(named) else False
-        return columns if keep.all() else _choose(columns, keep)
-
-    def _columns(self, blobs: list[bytes]) -> Columns:
-        if not blobs:
-            return Columns(
-                np.empty(0, np.int32),
-                np.empty(0, np.int64),
-                np.empty(0, np.float64),
-                np.empty(0, np.int64),
-                np.empty(0, np.uint8),
-                [],
-            )
-        parts = list(zip(*(_rows_of(b) for b in blobs), strict=True))
-        number, time_ms, value, received_ms, flags = (
-            part[0] if len(part) == 1 else np.concatenate(part) for part in parts
-        )
-        used, device = np.unique(number, return_inverse=True)
-        names = self.device_names(int(used[-1]))
-        return Columns(
-            device.astype(np.int32),
-            time_ms.astype(np.int64, copy=False),
-            value.astype(np.float64, copy=False),
-            received_ms.astype(np.int64, copy=False),
-            flags.astype(np.uint8, copy=False),
-            [names[one] for one in used.tolist()],
-        )
-
-    def integrity(self) -> list[str]:
-        """What SQLite finds wrong with the file; empty when nothing is."""
-        return [str(line) for (line,) in self._ask("PRAGMA integrity_check(20)") if line != "ok"]
-
-    def quantity_days(self) -> dict[tuple[str, int], int]:
-        """(quantity, UTC day) that lie in the journal, with how many readings each holds."""
-        rows = self._ask("SELECT quantity, day, sum(n) FROM entry GROUP BY quantity, day")
-        return {(str(q), int(str(day))): int(str(n)) for q, day, n in rows}
-
-    def events(
-        self,
-        *,
-        start_ms: int = -(2**62),
-        stop_ms: int = 2**62,
-        after_id: int = 0,
-        upto_id: int | None = None,
-        most: int = 2**31,
-    ) -> list[tuple[int, StoredEvent]]:
-        """Fault reports in the order they came, each with its id."""
-        rows = self._ask(
-            "SELECT e.id, d.name, e.time_ms, e.received_ms, e.event, e.active, e.info, e.flags"
-            " FROM event e JOIN device d ON d.id = e.device"
-            " WHERE e.id > ? AND e.id <= ? AND e.time_ms >= ? AND e.time_ms < ?"
-            " ORDER BY e.id LIMIT ?",
-            after_id,
-            2**62 if upto_id is None else upto_id,
-            start_ms,
-            stop_ms,
-            most,
-        )
-        return [
-            (
-                int(str(number)),
-                StoredEvent(
-                    str(name),
-                    int(str(time_ms)),
-                    int(str(received_ms)),
-                    str(event),
-                    None if active is None else bool(active),
-                    str(info or ""),
-                    int(str(flags)),
-                ),
-            )
-            for number, name, time_ms, received_ms, event, active, info, flags in rows
-        ]
-
-    def event_days(self) -> list[int]:
-        """UTC days of which fault reports lie in the journal."""
-        return [
-            int(str(day))
-            for (day,) in self._ask(
-                "SELECT DISTINCT CASE WHEN time_ms >= 0 THEN time_ms / 86400000"
-                " ELSE (time_ms - 86399999) / 86400000 END AS day FROM event ORDER BY day"
-            )
-        ]
-
-    def dirty_days(self) -> list[tuple[str, int, int]]:
-        """(quantity, UTC day, since when [ms, UTC]) that are to be evaluated again."""
-        return [
-            (str(quantity), int(str(day)), int(str(since)))
-            for quantity, day, since in self._ask(
-                "SELECT quantity, day, since FROM dirty ORDER BY day, quantity"
-            )
-        ]
-
-    def quarantined(
-        self, search: str = "", limit: int = 100, *, before_id: int | None = None
-    ) -> list[QuarantinedMessage]:
-        """Messages nobody could read, newest first.
-
-        Parameters
-        ----------
-        search : str
-            Part of the topic, the reason or the detail; empty finds all.
-        before_id : int, optional
-            Only older ones, for paging.
-        """
-        like = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        rows = self._ask(
-            "SELECT id, received_ms, topic, reason, detail, readings, payload FROM quarantine"
-            " WHERE id < ? AND (topic LIKE ? ESCAPE '\\' OR reason LIKE ? ESCAPE '\\'"
-            " OR detail LIKE ? ESCAPE '\\') ORDER BY id DESC LIMIT ?",
-            2**62 if before_id is None else before_id,
-            like,
-            like,
-            like,
-            limit,
-        )
-        return [
-            QuarantinedMessage(
-                int(str(number)),
-                int(str(received_ms)),
-                str(topic),
-                str(reason),
-                str(detail),
-                int(str(readings)),
-                payload if isinstance(payload, bytes) else b"",
-            )
-            for number, received_ms, topic, reason, detail, readings, payload in rows
-        ]
-
-
-def _choose(columns: Columns, keep: npt.NDArray[np.bool_]) -> Columns:
-    return Columns(
-        columns.device[keep],
-        columns.time_ms[keep],
-        columns.value[keep],
-        columns.received_ms[keep],
-        columns.flags[keep],
-        columns.device_ids,
-    )
-
-
-def check_journal(path: Path) -> list[str]:
-    """What is wrong with a journal, in words; empty when nothing is.
-
-    Reads the whole file; for `ljusvakt doctor`.
-    """
-    try:
-        reader = JournalReader(path)
-    except JournalError as error:
-        return [str(error)]
-    try:
-        found = reader.integrity()
-        counters = reader.counters()
-        if not counters.balanced:
-            found.append(
-                f"{counters.balance} readings are unaccounted for: received {counters.received}, "
-                f"stored {counters.stored}, in journal {counters.in_journal}, "
-                f"duplicate {counters.duplicate}, quarantined {counters.quarantined}, "
-                f"refused {counters.refused}"
-            )
-    except JournalError as error:
-        return [str(error)]
-    else:
-        return found
-    finally:
-        reader.close()
