@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from ingest.batch import Batch
-from ingest.collector import Intake
 from ingest.devices import Registry
 from ingest.errors import JournalError
+from ingest.intake import Intake
 from ingest.journal import Journal
 from ingest.liveness import Liveness
 from ingest.settings import CollectorSettings

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ingest.errors import Reason
 from ingest.reading import Event, Quantity
-from ingest.receipts import Seen
+from ingest.receipts import Numbered
 
 __all__ = ["BadMessage", "Batch", "Block"]
 
@@ -75,7 +75,7 @@ class Batch:
     events : list of (Event, int)
         Fault reports with their receive time [ms, UTC].
     bad : list of BadMessage
-    sequences : list of Seen
+    sequences : Numbered
         Places of native messages in their devices' numbering.
     released : list of int
         Ids of quarantined messages that leave the quarantine, because they are in this batch.
@@ -86,7 +86,7 @@ class Batch:
     counts: Counter[str] = field(default_factory=Counter[str])
     events: list[tuple[Event, int]] = field(default_factory=list[tuple[Event, int]])
     bad: list[BadMessage] = field(default_factory=list[BadMessage])
-    sequences: list[Seen] = field(default_factory=list[Seen])
+    sequences: Numbered = field(default_factory=Numbered)
     released: list[int] = field(default_factory=list[int])
     withdrawn_events: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
     _pieces: dict[str, list[_Piece]] = field(default_factory=dict[str, list[_Piece]])

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingest.batch import Batch
-from ingest.collector import Intake
 from ingest.devices import Registry
 from ingest.errors import MalformedPayloadError, RefusedContentError
+from ingest.intake import Intake
 from ingest.journal import Journal, JournalReader, QuarantinedMessage
 from ingest.liveness import Liveness
 from ingest.plausibility import Clocks, judge

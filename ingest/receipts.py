@@ -7,14 +7,15 @@ number begins its numbers again, and its new readings must not be taken for old 
 """
 
 from collections.abc import Iterable
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import compress, pairwise
 
 import msgspec
 
 from ingest.reading import Sequence
 
-__all__ = ["MAX_RUNS", "Delivered", "Receipt", "Receipts", "Run", "Seen", "seen_of"]
+__all__ = ["MAX_RUNS", "Delivered", "Numbered", "Receipt", "Receipts", "Run", "Seen", "seen_of"]
 
 MAX_RUNS = 64
 """So many runs of one boot are kept; then the oldest hole is given up and the receipt moves on."""
@@ -47,6 +48,72 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     count: int
     from_ms: int
     to_ms: int
+
+
+@dataclass(slots=True)
+class Numbered:
+    """Places of many messages in their devices' numbering, as columns: no object for each."""
+
+    device_id: list[str] = field(default_factory=list[str])
+    boot: list[int] = field(default_factory=list[int])
+    first: list[int] = field(default_factory=list[int])
+    count: list[int] = field(default_factory=list[int])
+    from_ms: list[int] = field(default_factory=list[int])
+    to_ms: list[int] = field(default_factory=list[int])
+
+    def __len__(self) -> int:
+        return len(self.device_id)
+
+    def __getitem__(self, at: int) -> Seen:
+        return Seen(
+            self.device_id[at],
+            self.boot[at],
+            self.first[at],
+            self.count[at],
+            self.from_ms[at],
+            self.to_ms[at],
+        )
+
+    def rows(self) -> "zip[tuple[str, int, int, int, int, int]]":
+        """The fields of each, in the order of `Seen`."""
+        return zip(
+            self.device_id,
+            self.boot,
+            self.first,
+            self.count,
+            self.from_ms,
+            self.to_ms,
+            strict=True,
+        )
+
+    def append(self, seen: Seen) -> None:
+        """One more."""
+        self.device_id.append(seen.device_id)
+        self.boot.append(seen.boot)
+        self.first.append(seen.first)
+        self.count.append(seen.count)
+        self.from_ms.append(seen.from_ms)
+        self.to_ms.append(seen.to_ms)
+
+    def extend(self, others: "Numbered") -> None:
+        """Those of others, after these."""
+        self.device_id += others.device_id
+        self.boot += others.boot
+        self.first += others.first
+        self.count += others.count
+        self.from_ms += others.from_ms
+        self.to_ms += others.to_ms
+
+    def chosen(self, keep: Rows[bool]) -> "Numbered":
+        """Those to keep."""
+        return Numbered(
+            list(compress(self.device_id, keep)),
+            list(compress(self.boot, keep)),
+            list(compress(self.first, keep)),
+            list(compress(self.count, keep)),
+            list(compress(self.from_ms, keep)),
+            list(compress(self.to_ms, keep)),
+        )
 
 
 class Delivered(msgspec.Struct, gc=False):
@@ -178,24 +245,24 @@ class Receipts:
                 return None
         return self.add(seen)
 
-    def note_all(self, messages: Iterable[Seen]) -> list[int | None]:
+    def note_all(self, messages: "Numbered") -> list[int | None]:
         """Take messages in, in order; for each the same as `note`."""
         devices = self._devices
         told: list[int | None] = []
-        for seen in messages:
-            boots = devices.get(seen.device_id)
-            delivered = boots.get(seen.boot) if boots else None
+        for at, (device_id, boot, first, count, from_ms, to_ms) in enumerate(messages.rows()):
+            boots = devices.get(device_id)
+            delivered = boots.get(boot) if boots else None
             if delivered is not None and delivered.runs:
                 newest = delivered.runs[-1]
-                # The step of `note` that nearly every message takes, without a call for each.
-                if seen.first == newest.last + 1:
-                    newest.last += seen.count
-                    newest.from_ms = min(seen.from_ms, newest.from_ms)
-                    newest.to_ms = max(seen.to_ms, newest.to_ms)
+                # The step of `note` that nearly every message takes, without an object for each.
+                if first == newest.last + 1:
+                    newest.last += count
+                    newest.from_ms = min(newest.from_ms, from_ms)
+                    newest.to_ms = max(newest.to_ms, to_ms)
                     delivered.changed = True
                     told.append(0)
                     continue
-            told.append(self.note(seen))
+            told.append(self.note(messages[at]))
         return told
 
     def fold(self) -> list[tuple[str, int, Delivered]]:

@@ -37,7 +37,7 @@ from ingest.journal.file import (
 )
 from ingest.journal.rows import ROW_BYTES, blob_of, rows_of
 from ingest.reading import Event, Flag
-from ingest.receipts import Receipts, Run, Seen
+from ingest.receipts import Numbered, Receipts, Run, Seen
 
 __all__ = ["Journal"]
 
@@ -388,15 +388,15 @@ class Journal:
             self._log_sequences(batch.sequences)
         self.frames.write()
 
-    def _log_sequences(self, sequences: list[Seen]) -> None:
+    def _log_sequences(self, sequences: Numbered) -> None:
         """Append what was seen; a row a device would dirty a page a device in every commit."""
         rows = np.empty(len(sequences), SEEN)
-        rows["device"] = self._device_numbers([seen.device_id for seen in sequences])
-        rows["boot"] = [seen.boot for seen in sequences]
-        rows["first"] = [seen.first for seen in sequences]
-        rows["count"] = [seen.count for seen in sequences]
-        rows["from_ms"] = [seen.from_ms for seen in sequences]
-        rows["to_ms"] = [seen.to_ms for seen in sequences]
+        rows["device"] = self._device_numbers(sequences.device_id)
+        rows["boot"] = sequences.boot
+        rows["first"] = sequences.first
+        rows["count"] = sequences.count
+        rows["from_ms"] = sequences.from_ms
+        rows["to_ms"] = sequences.to_ms
         self.db.execute("INSERT INTO sequence_log(b) VALUES (?)", (rows.tobytes(),))
         self._logged += len(sequences)
 
@@ -442,10 +442,10 @@ class Journal:
         return number
 
     def _device_numbers(self, names: list[str]) -> list[int]:
-        numbers = [self._device.get(name, 0) for name in names]
-        if 0 in numbers:
-            numbers = [self._device_number(name) for name in names]
-        return numbers
+        try:
+            return list(map(self._device.__getitem__, names))
+        except KeyError:
+            return [self._device_number(name) for name in names]
 
     def _write_block(self, block: Block) -> None:
         number = np.array(self._device_numbers(block.device_ids), np.int32)

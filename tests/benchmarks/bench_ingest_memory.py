@@ -18,7 +18,7 @@ MESSAGES = int(os.environ.get("LJUSVAKT_BENCH_OUTAGE_MESSAGES", "1440000"))
 SCRIPT = """
 import json, resource, sys, time
 from pathlib import Path
-from ingest.collector import Intake
+from ingest.intake import Intake
 from ingest.devices import DeviceEntry, Registry
 from ingest.journal import Journal
 from ingest.liveness import Liveness

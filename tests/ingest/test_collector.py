@@ -210,16 +210,16 @@ async def test_poison_goes_to_quarantine_whole_is_acknowledged_and_holds_nobody_
 async def test_an_exception_in_a_decoder_costs_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ingest.collector
+    import ingest.intake
 
-    decode = ingest.collector.decode
+    decode = ingest.intake.decode
 
     def explode(topic: str, payload: bytes, registry: Registry):  # type: ignore[no-untyped-def]
         if b"666" in payload:
             raise RecursionError("too deep")
         return decode(topic, payload, registry)
 
-    monkeypatch.setattr("ingest.collector.decode", explode)
+    monkeypatch.setattr("ingest.intake.decode", explode)
     async with collecting(tmp_path) as bench:
         await bench.send("illuminance_lx", lux(666))
         await bench.send("illuminance_lx", lux(1))
@@ -408,17 +408,17 @@ async def test_stopping_with_a_full_journal_gives_up_and_acknowledges_nothing(
 async def test_a_mended_decoder_takes_messages_back_from_the_quarantine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ingest.collector
+    import ingest.intake
 
-    decode = ingest.collector.decode
+    decode = ingest.intake.decode
     async with collecting(tmp_path) as bench:
-        monkeypatch.setattr("ingest.collector.decode", _raise(RecursionError()))
+        monkeypatch.setattr("ingest.intake.decode", _raise(RecursionError()))
         for i in range(5):
             batch = {"boot": 1, "seq": 2 * i, "t0": NOW_MS, "dt": [i, 10 + i], "v": [i, i]}
             await bench.send("illuminance_lx", batch)
         await bench.send("illuminance_lx", b"{")
         bench.now_ms += 5_000_000
-        monkeypatch.setattr("ingest.collector.decode", decode)
+        monkeypatch.setattr("ingest.intake.decode", decode)
         done = await asyncio.to_thread(
             readmit, bench.journal, EVERYONE, now_ms=lambda: bench.now_ms
         )

@@ -215,7 +215,7 @@ def test_many_at_once_say_the_same_as_one_by_one(
     assert sorted([*plain.message.tolist(), *plain.rest]) == list(range(len(messages)))
     assert plain.message.tolist() == sorted(plain.message.tolist())
     start = 0
-    routes = [plain.routes[at] for at in plain.topic.tolist()]
+    quantities = [list(Quantity)[at] for at in plain.quantity.tolist()]
     for at, number in enumerate(plain.message.tolist()):
         topic, payload = messages[number]
         decoded = judge(
@@ -223,7 +223,7 @@ def test_many_at_once_say_the_same_as_one_by_one(
         )
         [series] = decoded.series
         stop = start + int(plain.count[at])
-        assert (routes[at].device, routes[at].quantity) == (series.device_id, series.quantity)
+        assert (plain.device_ids[at], quantities[at]) == (series.device_id, series.quantity)
         assert plain.time_ms[start:stop].tolist() == series.time_ms
         assert str(plain.value[start:stop].tolist()) == str(series.value)
         assert (series.flags, decoded.skipped) == (plain.flags[at], 0)
@@ -233,7 +233,7 @@ def test_many_at_once_say_the_same_as_one_by_one(
         start = stop
     assert start == len(plain.time_ms) == len(plain.value)
     apart = {messages[number][0].split("/")[3] for number in plain.rest}
-    assert not apart & {route.device for route in routes}
+    assert not apart & set(plain.device_ids)
 
 
 def test_ordinary_messages_are_all_read_at_once() -> None:
@@ -313,7 +313,7 @@ def test_a_new_registry_starts_with_an_empty_memory() -> None:
     assert at_once(message, Clocks(), topics).rest == []
     names, payloads = zip(*message, strict=True)
     gone = quick.read(names, payloads, NOW, Registry(), Clocks(), topics)
-    assert (gone.rest, gone.routes) == ([0], [])
+    assert (gone.rest, gone.device_ids) == ([0], [])
 
 
 def test_a_message_that_is_too_large_is_left_to_be_put_aside() -> None:
