@@ -390,7 +390,10 @@ def bind(host: str, port: int) -> socket.socket:
     BadInputError
         If it is taken, or the address is not ours.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol by name: asyncio switches Nagle's algorithm off only where it can read it, and
+    # with it on each answer over a kept connection waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -1,91 +1,186 @@
-"""How long the API's lists take in a large city, as ratios to an answer that does nothing."""
+"""How long the API and the pages take in a large city while it reports, by the program's processes.
 
+33,000 luminaires with a day and a half of light behind them, 20,000 work orders of which 8,000 are
+open, forty counters with a week of counts; devices send through a real Mosquitto, and a light round
+begins with the program. Every question is asked in turn with one that does nothing (`/healthz`),
+over one connection; `make bench` prints both.
+"""
+
+import http.client
+import os
+import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
-from contracts.seeded_city import DAY_MS, NOW_MS, seeded_services
-from fastapi.testclient import TestClient
-from sqlalchemy import insert
+import pytest
+from contracts.large_city import COUNTERS, LUMINAIRES, OPEN, ORDERS, fill_city
+from contracts.ljusvakt_process import Process, bare_environment
+from contracts.mosquitto_server import MosquittoServer
+from contracts.postgres_server import PostgresServer
 
-from api.app import create_app
-from api.assets import Asset
-from api.ledger.models import WorkOrderRow
+from api.datadir import write_json
+from api.ledger import Ledger, open_ledger
+from ingest.reading import Quantity
+from ingest.stores import Columns
+from ingest.stores.parquet import ParquetStore
 
-LUMINAIRES, ORDERS, ROUNDS = 33_000, 20_000, 200
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
+# Messages a second: each luminaire every five minutes.
+RATE = int(os.environ.get("LJUSVAKT_BENCH_RATE", "110"))
+TURNS = int(os.environ.get("LJUSVAKT_BENCH_TURNS", "300"))
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+EMPTY = "/healthz"
+LIST = "/api/v1/work-orders?open=true&limit=100"
+PAGES = (
+    "/api/v1/work-orders?limit=100",
+    "/api/v1/work-orders/1",
+    "/api/v1/health",
+    "/api/v1/map",
+    "/",
+    "/orders",
+    "/crew",
+    "/orders/1",
+    "/luminaires",
+    "/metrics",
+)
 
 
-def orders() -> list[dict[str, object]]:
-    """Twenty thousand orders, a twentieth of them open."""
+def archive(folder: Path, now_ms: int) -> None:
+    """Light under every luminaire every ten minutes, and hourly counts of a week."""
+    store = ParquetStore(folder)
     rng = np.random.default_rng(7)
-    ranks = rng.integers(0, 4, ORDERS)
-    due = NOW_MS + rng.integers(-30, 30, ORDERS) * DAY_MS
-    return [
-        {
-            "state": "new" if n % 20 == 0 else "verified",
-            "is_open": n % 20 == 0,
-            "version": 1,
-            "crew": "lamp",
-            "kind": "lamp_failure",
-            "cause_kind": "luminaire",
-            "cause_id": f"L-{n}",
-            "title": f"lamp failure: luminaire L-{n}",
-            "note": "Dark in 98 % of the night's readings.",
-            "members": 1,
-            "from_findings": False,
-            "simulated": True,
-            "area": f"A{n % 20}",
-            "site": "",
-            "assignee": "",
-            "budget_account": "drift_ordinarie",
-            "priority": "planerad",
-            "rank": int(ranks[n]),
-            "rule_id": "",
-            "why": "",
-            "detected_ms": NOW_MS,
-            "created_ms": NOW_MS,
-            "updated_ms": NOW_MS,
-            "due_ms": int(due[n]),
-            "owner": "",
-            "times_reopened": 0,
-        }
-        for n in range(ORDERS)
-    ]
+    for first in range(0, 216, 24):
+        slots = now_ms - (216 - first - np.arange(24)) * 10 * MINUTE_MS
+        time_ms = (slots[:, None] + rng.integers(0, 540_000, LUMINAIRES)[None, :]).ravel()
+        time_ms = np.minimum(time_ms, now_ms)
+        dark = np.abs(time_ms % DAY_MS - 12 * HOUR_MS) > 4 * HOUR_MS
+        value = np.where(dark, 12.5, 4000.0)
+        rows = len(time_ms)
+        device = np.tile(np.arange(LUMINAIRES, dtype=np.int32), 24)
+        names = [f"d{n}" for n in range(1, LUMINAIRES + 1)]
+        flags = np.zeros(rows, np.uint8)
+        columns = Columns(device, time_ms, value, time_ms + 900, flags, names)
+        store.add(Quantity.ILLUMINANCE, columns)
+    hours = now_ms // HOUR_MS * HOUR_MS - np.arange(7 * 24)[::-1] * HOUR_MS
+    time_ms = np.tile(hours, COUNTERS)
+    device = np.repeat(np.arange(COUNTERS, dtype=np.int32), len(hours))
+    people = rng.poisson(30, len(time_ms)).astype(np.float64)
+    names = [f"counter-{n}" for n in range(COUNTERS)]
+    counts = Columns(device, time_ms, people, time_ms, np.zeros(len(people), np.uint8), names)
+    store.add(Quantity.PEOPLE_COUNT, counts)
 
 
-def times_of(client: TestClient, path: str, rounds: int) -> np.ndarray:
-    """Milliseconds of each answer."""
-    found = []
-    for _ in range(rounds):
+class Reader:
+    """Asks over one connection that is kept, as a browser does."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.close = self.connection.close
+        self.headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "gzip"}
+
+    def ask(self, path: str) -> float:
+        """Milliseconds to the last byte of the answer."""
         began = time.perf_counter()
-        assert client.get(path).status_code == 200
-        found.append((time.perf_counter() - began) * 1000)
-    return np.array(found)
+        self.connection.request("GET", path, headers=self.headers)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        took = (time.perf_counter() - began) * 1000
+        assert answer.status == 200, (path, answer.status, body[:300])
+        return took
 
 
-def test_lists_of_a_large_city(tmp_path: Path) -> None:
-    services = seeded_services(tmp_path)
-    services.requests_per_minute = 10**9
-    stands = [
-        Asset(f"x-{n}", f"X-{n}", lat=56 + n / 1e6, lon=12.7 + n / 1e6, area=f"A{n % 20}")
-        for n in range(LUMINAIRES)
-    ]
-    services.ledger.put_assets(stands, now_ms=NOW_MS)
-    with services.ledger.database.write() as session:
-        session.execute(insert(WorkOrderRow), orders())
-    key = services.ledger.create_key("bench", roles=["operator"], now_ms=NOW_MS).secret
-    client = TestClient(create_app(services), base_url="http://127.0.0.1")
-    client.headers["Authorization"] = f"Bearer {key}"
-    empty = times_of(client, "/healthz", ROUNDS)
-    print(f"\n{LUMINAIRES} luminaires, {ORDERS} orders; n = {ROUNDS}, ratios to /healthz")
-    for path, rounds in (
-        ("/api/v1/work-orders?open=true&limit=50", ROUNDS),
-        ("/api/v1/work-orders?limit=100", ROUNDS),
-        ("/", 10),
-        ("/api/v1/map", 10),
-    ):
-        took = times_of(client, path, rounds)
-        ratios = [np.quantile(took, q) / np.quantile(empty, 0.5) for q in (0.5, 0.99)]
-        worst = f"({np.quantile(took, 0.99):.0f} ms)"
-        print(f"{path:42} median {ratios[0]:7.1f}  p99 {ratios[1]:7.1f}  {worst}")
-    services.ledger.close()
+def tell(name: str, took: Sequence[float], empty: Sequence[float]) -> None:
+    """One line: medians, p99, and both as multiples of the empty answer's."""
+    half, most = np.quantile(took, [0.5, 0.99])
+    nothing, nothing_most = np.quantile(empty, [0.5, 0.99])
+    print(
+        f"{name:44} median {half:6.1f} ms ({half / nothing:5.1f} x), p99 {most:6.1f} ms"
+        f" ({most / nothing_most:5.1f} x the empty one's {nothing_most:.1f}), n = {len(took)}"
+    )
+
+
+def measure(port: int, key: str) -> None:
+    """Over one connection."""
+    with closing(Reader(port, key)) as reader:
+        ask_all(reader)
+
+
+def ask_all(reader: Reader) -> None:
+    """Ask everything, each in turn with the empty question."""
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    for path, turns in ((LIST, TURNS * 3), *((path, TURNS) for path in PAGES)):
+        pairs = [(reader.ask(path), reader.ask(EMPTY)) for _ in range(turns)]
+        first, *_ = pairs
+        took, empty = ([pair[i] for pair in pairs] for i in (0, 1))
+        tell(path, took, empty)
+        if first[0] > 3 * statistics.median(took):
+            print(f"{'':44} the first one {first[0]:.0f} ms")
+
+
+def filled(ledger: Ledger, data: Path) -> str:
+    """The city in a ledger and its readings in a folder; a key of an operator."""
+    now_ms = time.time_ns() // 1_000_000
+    fill_city(ledger, now_ms)
+    archive(data / "archive", now_ms)
+    # As if the program had been away for a while: a light round is due, no night is.
+    write_json(data / "rounds.json", {"last_ms": now_ms - 20 * MINUTE_MS})
+    key = ledger.create_key("bench", roles=["operator"], now_ms=now_ms - HOUR_MS)
+    return key.secret
+
+
+@pytest.fixture
+def broker(mosquitto: Path, tmp_path: Path) -> Iterator[MosquittoServer]:
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+    with MosquittoServer(mosquitto, tmp_path / "mosquitto", port) as server:
+        yield server
+
+
+def reporting(broker: MosquittoServer) -> subprocess.Popen[bytes]:
+    """A city that sends."""
+    script = Path(__file__).with_name("city_load.py")
+    return subprocess.Popen([sys.executable, script, *map(str, (broker.port, LUMINAIRES, RATE))])
+
+
+def run(url: str, data: Path, port: int, broker: MosquittoServer, parts: Sequence[str]) -> None:
+    """Start the parts over a filled city, let it report, and measure."""
+    data.mkdir()
+    with open_ledger(url or data / "ops.db") as ledger:
+        key = filled(ledger, data)
+    environment = bare_environment(
+        LEDGER__URL=url,
+        DATA_DIR=str(data),
+        BROKER__URL=f"mqtt://127.0.0.1:{broker.port}",
+        HTTP__PORT=str(port),
+        ROUNDS__LIGHT_ROUND_MINUTES="5",
+    )
+    print(f"\n{LUMINAIRES} luminaires, {ORDERS} orders ({OPEN} open), {RATE} messages a second")
+    print(f"processes: {', '.join(parts)}")
+    with ExitStack() as stack:
+        for part in parts:
+            process = stack.enter_context(Process(part, environment))
+            process.wait_for('"ready"')
+        city = reporting(broker)
+        stack.callback(city.wait)
+        stack.callback(city.kill)
+        measure(port, key)
+
+
+def test_one_process(tmp_path: Path, free_port: int, broker: MosquittoServer) -> None:
+    run("", tmp_path / "data", free_port, broker, ["run"])
+
+
+def test_a_process_for_each_part(
+    tmp_path: Path, free_port: int, broker: MosquittoServer, postgres: PostgresServer
+) -> None:
+    run(postgres.fresh(), tmp_path / "data", free_port, broker, ["collect", "rounds", "api"])

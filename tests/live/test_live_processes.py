@@ -1,19 +1,14 @@
 """Collector, rounds and pages as processes of their own; the one that leads is killed."""
 
 import json
-import os
-import queue
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 import pytest
+from contracts.ljusvakt_process import Process, bare_environment, eventually
 from contracts.postgres_server import PostgresServer
 from contracts.receiver import receiver
 from street_of_lamps import Street
@@ -25,75 +20,7 @@ from ingest.reading import Quantity
 from ingest.stores.parquet import ParquetStore
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
-LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 LEADS = "this process runs the rounds"
-
-
-class Process:
-    """`ljusvakt <part> --json`, watched by what it prints; killed at the end of `with`."""
-
-    def __init__(self, part: str, environment: dict[str, str], *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [LJUSVAKT, part, "--json", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-        )
-        self.part = part
-        self.said: list[str] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
-        self._lines.put(None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._reader.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def kill(self) -> None:
-        """kill -9."""
-        self.process.kill()
-        self.process.wait()
-
-    def wait_for(self, text: str, *, within_s: float = 90) -> str:
-        """The next line with this text in it."""
-        end = time.monotonic() + within_s
-        while (left := end - time.monotonic()) > 0:
-            try:
-                line = self._lines.get(timeout=left)
-            except queue.Empty:
-                break
-            assert line is not None, f"{self.part} ended: {self.said[-5:]}"
-            self.said.append(line)
-            if text in line:
-                return line
-        raise AssertionError(f"{self.part}: no {text!r} within {within_s} s: {self.said[-5:]}")
-
-    def drained(self) -> str:
-        """Everything it has printed by now."""
-        while not self._lines.empty():
-            self.said.append(self._lines.get() or "")
-        return "".join(self.said)
-
-
-def eventually(what: Callable[[], Any], *, within_s: float = 60) -> Any:
-    """The first answer that is not empty; processes of others offer no event to wait for."""
-    end = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < end, f"not within {within_s} s"
-        time.sleep(0.2)
-    return found
 
 
 def one_dark_lamp(folder: Path, ledger: Ledger) -> None:
@@ -116,14 +43,13 @@ def test_when_the_leading_rounds_process_is_killed_another_goes_on(
         ledger = stack.enter_context(open_ledger(url))
         one_dark_lamp(data, ledger)
         where, got = stack.enter_context(receiver(204))
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("LJUSVAKT_")}
-        environment = kept | {
-            "LJUSVAKT_LEDGER__URL": url,
-            "LJUSVAKT_DATA_DIR": str(data),
-            "LJUSVAKT_BROKER__PORT": "0",
-            "LJUSVAKT_NOTIFY__WEBHOOK_ALLOW": json.dumps([where]),
-            "LJUSVAKT_LOG": "json",
-        }
+        environment = bare_environment(
+            LEDGER__URL=url,
+            DATA_DIR=str(data),
+            BROKER__PORT="0",
+            NOTIFY__WEBHOOK_ALLOW=json.dumps([where]),
+            LOG="json",
+        )
         # In an order nobody would choose: the collector last.
         pages = stack.enter_context(Process("api", environment, "--port", str(free_port)))
         pages.wait_for('"ready"')
