@@ -18,7 +18,6 @@ __all__ = [
     "Ints",
     "Times",
     "any_slot",
-    "clock_shift",
     "last_noon",
     "lay_out",
     "night_of",
@@ -122,48 +121,6 @@ def settle_shared_slots(
     first = np.flatnonzero(np.r_[True, k[1:] != k[:-1]])
     count = np.diff(np.r_[first, len(k)])
     out[k[first]] = 0.5 * (v[first + (count - 1) // 2] + v[first + count // 2])
-
-
-def clock_shift(
-    row: Ints,
-    time_ms: Times,
-    received_ms: Times,
-    *,
-    n: int,
-    late_ms: int = 900_000,
-    early_ms: int = 600_000,
-    steady_ms: int = 600_000,
-) -> Times:
-    """How far each device's clock must be moved in this window, from when its readings came.
-
-    A wrong clock is wrong by the same amount all day; a buffer that was sent later is late by hours
-    that shrink reading by reading. So the offset must be large for most readings *and* steady.
-
-    Returns
-    -------
-    int64 (n,)
-        To be added to the device's time [ms]; 0 where the clock is right or nothing is known.
-    """
-    shift = np.zeros(n, dtype=np.int64)
-    delta = received_ms - time_ms
-    off = (delta > late_ms) | (delta < -early_ms)
-    if not off.any():
-        return shift
-    total = np.bincount(row[row >= 0], minlength=n)
-    wrong = np.bincount(row[off & (row >= 0)], minlength=n)
-    suspect = (wrong > 0.6 * total) & (total >= 6)
-    of_suspect = suspect[np.maximum(row, 0)] & (row >= 0)
-    r, d = row[of_suspect], delta[of_suspect]
-    order = np.lexsort((d, r))
-    r, d = r[order], d[order]
-    if not len(r):
-        return shift
-    first = np.flatnonzero(np.r_[True, r[1:] != r[:-1]])
-    count = np.diff(np.r_[first, len(r)])
-    low, mid, high = (d[first + (count - 1) * q // 4] for q in (1, 2, 3))
-    steady = high - low <= steady_ms
-    shift[r[first[steady]]] = mid[steady]
-    return shift
 
 
 def any_slot(mask: Bools) -> Bools:

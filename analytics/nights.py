@@ -131,6 +131,8 @@ class Night:
         Status readings with a failure bit (1 or 2), and all.
     last_gasp : int32
         Status readings with bit 128.
+    clock_shift_ms : int64
+        What the device's clock was moved by [ms].
     """
 
     n_heard: Ints
@@ -184,6 +186,7 @@ class Night:
     n_failed: Ints
     n_status: Ints
     last_gasp: Ints
+    clock_shift_ms: Times
 
     @classmethod
     def empty(cls, n: int) -> "Night":

@@ -16,11 +16,12 @@ from analytics.street import Street
 __all__ = ["quick_look"]
 
 MINUTE_MS = 60_000
+TOLD_MS = 15 * MINUTE_MS  # a device that restarts speaks again within that
 
 
 def quick_look(
     lux: Floats,
-    heard: Bools,
+    seen_ms: Times,
     *,
     memory: Memory,
     street: Street,
@@ -31,6 +32,7 @@ def quick_look(
     start_ms: int,
     now_ms: int,
     planned: Bools,
+    told_ms: Times | None = None,
 ) -> list[Section]:
     """Sections that went dark or silent in the open window.
 
@@ -38,11 +40,15 @@ def quick_look(
     ----------
     lux : float32 (n, 144)
         The open window so far.
-    heard : bool (n, 144)
+    seen_ms : int64 (n,)
+        When anything was last heard of each device in this window; 0 where nothing was.
     memory, street, whole, rules, expected, group
         As for the noon round.
     start_ms, now_ms : int
     planned : bool (n,)
+    told_ms : int64 (n,), optional
+        When each device last said itself that its supply is going (a last gasp, a fault report); 0
+        where it did not.
 
     Returns
     -------
@@ -53,20 +59,35 @@ def quick_look(
         return []
     dark, since, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
-    quiet, stopped = silent_now(heard, memory, street, rules, start_ms, now_ms)
+    quiet, stopped = silent_now(seen_ms, memory, street, rules, now_ms)
+    told = said_so(told_ms, stopped, now_ms)
     # A switched feeder is silent by day; at night its silence counts after an hour of burning.
     lit: Bools = np.stack([e.lit[max(now_slot - 7, 0) : now_slot].all() for e in expected])
     burning = lit[group] & (now_slot >= 7)
     asleep = street.mains & street.feeder_switched & ~burning
-    silent = quiet & street.mains & ~asleep
+    silent = (quiet & street.mains & ~asleep) | told
     dead = long_dark | silent
     onset = np.where(silent, stopped, since)
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
     found = dead_sections(dead, onset, known, street, whole, rules)
-    found = [s for s in found if not others_silent(s, silent, stopped, street, whole)]
-    tunnels = dark_tunnels(dead, known, onset, street, found)
-    return found + [s for s in tunnels if not others_silent(s, silent, stopped, street, whole)]
+    found += dark_tunnels(dead, known, onset, street, found)
+    return [
+        s for s in found if proven(s, told) or not others_silent(s, silent, stopped, street, whole)
+    ]
+
+
+def said_so(told_ms: Times | None, seen_ms: Times, now_ms: int) -> Bools:
+    """Devices that said their supply was going and have not spoken since."""
+    if told_ms is None:
+        return np.zeros(len(seen_ms), dtype=bool)
+    return (told_ms > 0) & (seen_ms <= told_ms + SLOT_MS) & (now_ms - told_ms >= TOLD_MS)
+
+
+def proven(section: Section, told: Bools) -> bool:
+    """Whether enough of a section said so that no gateway can be to blame."""
+    said = int(told[section.rows].sum())
+    return said >= 2 and said >= 0.3 * len(section.rows)
 
 
 def dark_now(
@@ -106,17 +127,10 @@ def dark_now(
 
 
 def silent_now(
-    heard: Bools,
-    memory: Memory,
-    street: Street,
-    rules: Rules,
-    start_ms: int,
-    now_ms: int,
+    seen_ms: Times, memory: Memory, street: Street, rules: Rules, now_ms: int
 ) -> tuple[Bools, Times]:
     """Devices that were heard within a day and then stopped; nobody when most of the city did."""
-    last = heard.shape[1] - 1 - np.argmax(heard[:, ::-1], axis=1)
-    seen_now = np.where(heard.any(axis=1), start_ms + last * SLOT_MS, 0)
-    seen = np.maximum(seen_now, memory.last_seen_ms)
+    seen = np.maximum(seen_ms, memory.last_seen_ms)
     interval_ms = 1000 * np.maximum(np.nan_to_num(street.interval_s, nan=600), 600)
     limit = np.maximum(rules.quick_silent_min * MINUTE_MS, 4 * interval_ms)
     quiet = now_ms - seen

@@ -6,7 +6,7 @@ from api.clock import Clock
 from api.findings import NamedFinding
 from api.ledger import Ledger
 from api.ledger.views import Evidence
-from api.night_round import ReadingSource
+from api.window_readings import ReadingSource
 from api.pictures import finding_picture
 
 __all__ = ["EvidencePicture"]

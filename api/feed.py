@@ -1,165 +1,50 @@
-"""A folder of recorded readings, events, assets and maintenance, read into memory for a backtest.
+"""A folder of recorded readings, events, assets and maintenance, read for a backtest.
 
 Read liberally: one file or many, CSV, Parquet or JSON Lines, missing optional columns, further
 columns, times with any zone (UTC where none is given) or as numbers. What cannot be used is counted
 and told.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
-import pyarrow.parquet as pq
 
-from analytics.grid import DAY_MS, NOON_MS
+from analytics.grid import DAY_MS
 from api.assets import Asset, AssetKind, Supply, Switching
 from api.errors import BadInputError
+from api.feed_source import FeedSource, Gathering
+from api.feed_tables import (
+    ArrowTable,
+    load_pieces,
+    load_table,
+    numbers_of,
+    texts_of,
+    times_of,
+)
 from api.night_round import Maintenance
+from api.window_readings import READ
 from ingest.reading import Quantity
-from ingest.stores import Columns, StoredEvent
+from ingest.stores import StoredEvent
 
-__all__ = ["Feed", "FeedSource", "read_feed"]
+__all__ = ["Feed", "read_feed"]
 
 pc: Any = pyarrow.compute  # its functions are made at run time and carry no types
-ArrowTable: TypeAlias = Any
-ArrowColumn: TypeAlias = Any
 
 SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz", ".jsonl", ".ndjson", ".geojson", ".json")
-USED = (Quantity.ILLUMINANCE, Quantity.POWER, Quantity.LAMP_STATUS, Quantity.DIMMING)
 EARLIEST_MS = 946_684_800_000  # before 2000 no luminaire sent anything
-EPOCH_UNITS = ((1e17, 1e-6), (1e14, 1e-3), (1e11, 1.0), (0.0, 1e3))  # ns, us, ms, s -> ms
-
-
-@dataclass(slots=True)
-class Kept:
-    """One quantity, sorted by night, device and time.
-
-    Attributes
-    ----------
-    first : int64 (nights + 1,)
-        Where each night of `night0 ...` begins.
-    """
-
-    device: npt.NDArray[np.int32]
-    time_ms: npt.NDArray[np.int64]
-    value: npt.NDArray[np.float64]
-    received_ms: npt.NDArray[np.int64]
-    night0: int
-    first: npt.NDArray[np.int64]
-
-
-class FeedSource:
-    """Readings and events of a feed; keeps a store's promises to the round.
-
-    Parameters
-    ----------
-    device_ids : list of str
-        Sorted.
-    kept : dict of Quantity to Kept
-    events : list of StoredEvent
-        By time.
-    """
-
-    def __init__(
-        self, device_ids: list[str], kept: dict[Quantity, Kept], events: list[StoredEvent]
-    ) -> None:
-        self.device_ids = device_ids
-        self.kept = kept
-        self.all_events = events
-        self._event_ms = np.array([e.time_ms for e in events], dtype=np.int64)
-
-    def columns(
-        self,
-        quantity: Quantity,
-        *,
-        start_ms: int,
-        stop_ms: int,
-        devices: Sequence[str] | None = None,
-    ) -> Columns:
-        """Readings with `start_ms <= time_ms < stop_ms`."""
-        del devices
-        kept = self.kept.get(quantity)
-        if kept is None:
-            return no_columns(self.device_ids)
-        a = int(np.clip((start_ms - NOON_MS) // DAY_MS - kept.night0, 0, len(kept.first) - 1))
-        b = int(np.clip(-((NOON_MS - stop_ms) // DAY_MS) - kept.night0, 0, len(kept.first) - 1))
-        part = slice(int(kept.first[a]), int(kept.first[max(a, b)]))
-        time_ms = kept.time_ms[part]
-        whole_nights = (start_ms - NOON_MS) % DAY_MS == 0 and (stop_ms - NOON_MS) % DAY_MS == 0
-        columns = Columns(
-            kept.device[part],
-            time_ms,
-            kept.value[part],
-            kept.received_ms[part],
-            np.zeros(len(time_ms), dtype=np.uint8),
-            self.device_ids,
-        )
-        if whole_nights:
-            return columns
-        inside = (time_ms >= start_ms) & (time_ms < stop_ms)
-        return Columns(
-            columns.device[inside],
-            columns.time_ms[inside],
-            columns.value[inside],
-            columns.received_ms[inside],
-            columns.flags[inside],
-            self.device_ids,
-        )
-
-    def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
-        """Fault reports with `start_ms <= time_ms < stop_ms`, by time."""
-        a, b = np.searchsorted(self._event_ms, [start_ms, stop_ms])
-        return self.all_events[int(a) : int(b)]
-
-    @property
-    def count(self) -> int:
-        """Readings of all quantities that a round uses."""
-        return sum(len(k.time_ms) for k in self.kept.values())
-
-    def span_ms(self) -> tuple[int, int]:
-        """First and last time of any reading or event."""
-        ends = [
-            (int(k.time_ms.min()), int(k.time_ms.max()))
-            for k in self.kept.values()
-            if len(k.time_ms)
-        ]
-        if len(self._event_ms):
-            ends.append((int(self._event_ms[0]), int(self._event_ms[-1])))
-        if not ends:
-            raise BadInputError("the feed holds no reading that can be used")
-        return min(a for a, _ in ends), max(b for _, b in ends)
-
-    def late_arrivals(self) -> dict[int, set[int]]:
-        """For each night, the earlier nights whose readings were received only then."""
-        late: dict[int, set[int]] = {}
-        for kept in self.kept.values():
-            of = (kept.time_ms - NOON_MS) // DAY_MS
-            came = (kept.received_ms - NOON_MS - 1) // DAY_MS
-            after = came > of
-            pairs = np.unique(came[after] * 100_000 + of[after])
-            for pair in pairs:
-                late.setdefault(int(pair // 100_000), set()).add(int(pair % 100_000))
-        return late
-
-
-def no_columns(device_ids: list[str]) -> Columns:
-    """Nothing, in the shape of something."""
-    empty = np.zeros(0, dtype=np.int64)
-    return Columns(
-        empty.astype(np.int32),
-        empty,
-        empty.astype(np.float64),
-        empty,
-        empty.astype(np.uint8),
-        device_ids,
-    )
+ID_NAMES = ("device_id", "device", "id")
+TIME_NAMES = ("time", "time_ms", "timestamp")
+RECEIVED_NAMES = ("received_time", "received_ms", "received")
+USED = frozenset(
+    [*ID_NAMES, *TIME_NAMES, *RECEIVED_NAMES, "quantity", "value", *(q.value for q in READ)]
+)
 
 
 @dataclass(slots=True)
@@ -206,15 +91,17 @@ def read_feed(
             f"no readings in {where}.",
             remedy="Expected readings.parquet, readings.csv, readings.jsonl or a folder readings/.",
         )
-    tables = [load_table(p) for p in found_readings]
-    ids, kept = keep_readings(tables, remarks)
+    gathering = Gathering()
+    for path in found_readings:
+        gather(load_pieces(path, columns=USED), gathering, remarks)
     known_events = read_events([load_table(p) for p in found_events], remarks)
     listed = read_assets([load_table(p) for p in found_assets], remarks)
     if not listed:
         remarks.append("no assets: every device is taken for a luminaire of its own")
-        listed = [Asset(d, d) for d in ids]
+        named = {*gathering.number_of, *(e.device_id for e in known_events)}
+        listed = [Asset(d, d) for d in sorted(named)]
     log = read_maintenance([load_table(p) for p in files_of(folder, "maintenance", maintenance)])
-    return Feed(FeedSource(ids, kept, known_events), listed, log, remarks)
+    return Feed(gathering.source(known_events), listed, log, remarks)
 
 
 def files_of(folder: Path | None, name: str, given: Path | None) -> list[Path]:
@@ -246,184 +133,41 @@ def readable(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith((".", "_"))
 
 
-def load_table(path: Path) -> ArrowTable:
-    """A file as an Arrow table, with what its folders' names say (`quantity=...`).
-
-    Raises
-    ------
-    BadInputError
-        When it is not what its name says.
-    """
-    name = path.name.lower()
-    try:
-        if name.endswith((".parquet", ".pq")):
-            table = pq.ParquetFile(path).read()
-        elif name.endswith((".csv", ".csv.gz")):
-            table = load_csv(path)
-        elif name.endswith((".geojson", ".json")):
-            table = load_geojson(path)
-        else:
-            table = pa_json.read_json(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadInputError(f"{path} cannot be read: {error}") from error
-    for part in path.parts:
-        key, equals, value = part.partition("=")
-        if equals and key not in table.column_names:
-            table = table.append_column(key, pa.array([value] * len(table), pa.string()))
-    return table.rename_columns([c.strip().lower() for c in table.column_names])
-
-
-def load_csv(path: Path) -> ArrowTable:
-    """A comma, semicolon or tab separated table; decimal commas where columns are semicolons."""
-    with pa.input_stream(str(path), compression="detect") as stream:
-        head = stream.read(65_536)
-    text = head.decode("utf-8", "replace")
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    encoding = "utf-8" if "\ufffd" not in text[:-4] else "cp1252"
-    return pa_csv.read_csv(
-        path,
-        read_options=pa_csv.ReadOptions(encoding=encoding, block_size=1 << 24),
-        parse_options=pa_csv.ParseOptions(delimiter=delimiter),
-        convert_options=pa_csv.ConvertOptions(
-            decimal_point="," if delimiter == ";" and "," in text else ".",
-            strings_can_be_null=False,
-            null_values=["", "NA", "NaN", "nan", "null", "None", "-"],
-        ),
-    )
-
-
-def load_geojson(path: Path) -> ArrowTable:
-    """Features as rows; a point's coordinates become `lon` and `lat`."""
-    import json
-
-    document = json.loads(path.read_text(encoding="utf-8"))
-    rows: list[dict[str, Any]] = []
-    for feature in document.get("features", []) if isinstance(document, dict) else document:
-        row = dict(feature.get("properties") or feature)
-        geometry = feature.get("geometry") or {}
-        if geometry.get("type") == "Point":
-            row["lon"], row["lat"] = geometry["coordinates"][:2]
-        rows.append(row)
-    return pa.Table.from_pylist(rows)
-
-
-def times_of(table: ArrowTable, *names: str) -> npt.NDArray[np.int64] | None:
-    """A column of times [ms, UTC]; the lowest integer in empty cells, None without column."""
-    column = next((table.column(n) for n in names if n in table.column_names), None)
-    if column is None:
-        return None
-    if pa.types.is_null(column.type):
-        return np.full(len(column), np.iinfo(np.int64).min, dtype=np.int64)
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        moments = pc.cast(
-            column, pa.timestamp("ms", tz=getattr(column.type, "tz", None)), safe=False
-        )
-        return filled(pc.cast(moments, pa.int64()))
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        number = column.to_numpy().astype(np.float64)
-        largest = np.nanmedian(np.abs(number)) if len(number) else 0.0
-        scale = next(s for limit, s in EPOCH_UNITS if largest >= limit)
-        known = np.isfinite(number)
-        out = np.where(known, np.nan_to_num(number) * scale, np.iinfo(np.int64).min)
-        whole: npt.NDArray[np.int64] = np.round(out).astype(np.int64)
-        return whole
-    return text_times(column)
-
-
-def text_times(column: ArrowColumn) -> npt.NDArray[np.int64]:
-    """Times written out; those without a zone are UTC."""
-    from api.tables import as_moment
-
-    encoded = pc.dictionary_encode(column.combine_chunks())
-    values = [as_moment(cell) for cell in encoded.dictionary.to_pylist()]
-    moments = np.array(
-        [np.iinfo(np.int64).min if v is None else v[0] * 1000 for v in values]
-        + [np.iinfo(np.int64).min],
-        dtype=np.int64,
-    )
-    index = pc.fill_null(encoded.indices, len(values)).to_numpy(zero_copy_only=False)
-    found: npt.NDArray[np.int64] = moments[index]
-    return found
-
-
-def filled(column: ArrowColumn) -> npt.NDArray[np.int64]:
-    """Integers with the lowest one for "not known"."""
-    known = pc.fill_null(column, int(np.iinfo(np.int64).min))
-    whole: npt.NDArray[np.int64] = known.to_numpy().astype(np.int64)
-    return whole
-
-
-def numbers_of(column: ArrowColumn) -> npt.NDArray[np.float64]:
-    """A column of numbers; NaN where a cell holds none. Text with decimal commas is read."""
-    kind = column.type
-    if pa.types.is_null(kind):
-        return np.full(len(column), np.nan)
-    if pa.types.is_boolean(kind):
-        column = pc.cast(column, pa.int8())
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        text = pc.replace_substring(pc.utf8_trim_whitespace(column), ",", ".")
-        good = pc.match_substring_regex(text, r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
-        column = pc.cast(pc.if_else(good, text, None), pa.float64())
-    known = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan"))
-    numbers: npt.NDArray[np.float64] = known.to_numpy().astype(np.float64)
-    return numbers
-
-
-def texts_of(table: ArrowTable, name: str) -> list[str]:
-    """A column of words, empty where there is none."""
-    if name not in table.column_names:
-        return [""] * len(table)
-    return ["" if v is None else str(v).strip() for v in table.column(name).to_pylist()]
-
-
-def keep_readings(
-    tables: Iterable[ArrowTable], remarks: list[str]
-) -> tuple[list[str], dict[Quantity, Kept]]:
-    """Readings by quantity, sorted by night, device and time; the last write of a repeat wins."""
-    parts: dict[Quantity, list[tuple[Any, ...]]] = {}
-    number_of: dict[str, int] = {}
+def gather(tables: Iterable[ArrowTable], gathering: Gathering, remarks: list[str]) -> None:
+    """Take the readings of one file after another."""
+    odd: Counter[str] = Counter()
     for table in tables:
-        id_column = next(
-            (c for c in ("device_id", "device", "id") if c in table.column_names), None
-        )
-        time_ms = times_of(table, "time", "time_ms", "timestamp")
+        id_column = next((c for c in ID_NAMES if c in table.column_names), None)
+        time_ms = times_of(table, *TIME_NAMES)
         if id_column is None or time_ms is None:
-            remarks.append("a readings file has no device_id or no time column; it was left out")
+            odd["a readings file has no device_id or no time column; it was left out"] += 1
             continue
-        device = device_numbers(table.column(id_column), number_of)
-        received = times_of(table, "received_time", "received_ms", "received")
+        device = device_numbers(table.column(id_column), gathering.number_of)
+        received = times_of(table, *RECEIVED_NAMES)
         received = time_ms if received is None else np.where(received < 0, time_ms, received)
         time_ms = with_broken_clocks(time_ms, received)
-        good = time_ms > EARLIEST_MS
-        if not good.all():
-            remarks.append(f"{int((~good).sum())} readings without a usable time")
+        good = (time_ms > EARLIEST_MS) & (device >= 0)
+        odd["readings without a usable time or device"] += int((~good).sum())
         for quantity, value in quantities_in(table):
             use = good & np.isfinite(value)
-            parts.setdefault(quantity, []).append(
-                (device[use], time_ms[use], value[use], received[use])
-            )
-    ids = sorted(number_of)
-    place = {name: i for i, name in enumerate(ids)}
-    order = np.array([place[name] for name in number_of], dtype=np.int32)
-    kept = {
-        quantity: sort_kept(*(np.concatenate(c) for c in zip(*chunks, strict=True)), order=order)
-        for quantity, chunks in parts.items()
-    }
-    return ids, {quantity: k for quantity, k in kept.items() if len(k.time_ms)}
+            gathering.add(quantity, device[use], time_ms[use], value[use], received[use])
+    remarks += [
+        f"{n} {what}" if what.startswith("readings") else what for what, n in odd.items() if n
+    ]
 
 
 def quantities_in(table: ArrowTable) -> Iterator[tuple[Quantity, npt.NDArray[np.float64]]]:
     """The quantities a round uses: a column each, or in long form (`quantity`, `value`)."""
     names = table.column_names
     if "quantity" in names and "value" in names:
-        which = np.array(texts_of(table, "quantity"))
         value = numbers_of(table.column("value"))
-        for quantity in USED:
-            if (of := which == quantity.value).any():
-                yield quantity, np.where(of, value, np.nan)
+        for quantity in READ:
+            of = pc.fill_null(pc.equal(table.column("quantity"), quantity.value), False)
+            mine = of.to_numpy().astype(bool)
+            if mine.any():
+                yield quantity, np.where(mine, value, np.nan)
         return
-    for quantity in USED:
+    for quantity in READ:
         if quantity.value in names:
             yield quantity, numbers_of(table.column(quantity.value))
 
@@ -437,8 +181,8 @@ def with_broken_clocks(
     return np.where(broken, received_ms, time_ms) if broken.any() else time_ms
 
 
-def device_numbers(column: ArrowColumn, number_of: dict[str, int]) -> npt.NDArray[np.int32]:
-    """Numbers for device ids, handed out as they appear."""
+def device_numbers(column: Any, number_of: dict[str, int]) -> npt.NDArray[np.int32]:
+    """Numbers for device ids, handed out as they appear; -1 in empty cells."""
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(pc.cast(column, pa.string()))
     else:
@@ -450,42 +194,8 @@ def device_numbers(column: ArrowColumn, number_of: dict[str, int]) -> npt.NDArra
         )
     words = [str(w) for w in whole.dictionary.to_pylist()]
     codes = np.array([number_of.setdefault(w, len(number_of)) for w in words], dtype=np.int32)
-    index = pc.fill_null(whole.indices, 0).to_numpy(zero_copy_only=False)
-    return codes[index] if len(codes) else np.zeros(len(index), dtype=np.int32)
-
-
-def sort_kept(
-    device: npt.NDArray[np.int32],
-    time_ms: npt.NDArray[np.int64],
-    value: npt.NDArray[np.float64],
-    received_ms: npt.NDArray[np.int64],
-    *,
-    order: npt.NDArray[np.int32],
-) -> Kept:
-    """Sort by night, device, time and arrival; of equal (device, time) the last arrival stays."""
-    device = order[device] if len(device) else device
-    night = (time_ms - NOON_MS) // DAY_MS
-    # One number to sort by is four times as fast as four keys.
-    first_night = int(night.min()) if len(night) else 0
-    key = (night - first_night) * max(len(order), 1) + device
-    key = key * DAY_MS + (time_ms - NOON_MS) % DAY_MS
-    if np.any(key[1:] < key[:-1]):
-        by = np.argsort(key, kind="stable")
-        key, device, time_ms = key[by], device[by], time_ms[by]
-        value, received_ms = value[by], received_ms[by]
-    twin = key[1:] == key[:-1]
-    if twin.any():
-        shared = np.flatnonzero(np.r_[twin, False] | np.r_[False, twin])
-        again = shared[np.lexsort((received_ms[shared], key[shared]))]
-        value[shared], received_ms[shared] = value[again], received_ms[again]
-        last, first = np.r_[~twin, True], np.r_[True, ~twin]
-        received_ms = received_ms[first]
-        device, time_ms, value = device[last], time_ms[last], value[last]
-    night = (time_ms - NOON_MS) // DAY_MS
-    night0 = int(night[0]) if len(night) else 0
-    n = int(night[-1]) - night0 + 1 if len(night) else 0
-    first_of = np.searchsorted(night, night0 + np.arange(n + 1))
-    return Kept(device, time_ms, value, received_ms, night0, first_of.astype(np.int64))
+    index = pc.fill_null(whole.indices, len(words)).to_numpy(zero_copy_only=False)
+    return np.append(codes, np.int32(-1))[index]
 
 
 def read_events(tables: Iterable[ArrowTable], remarks: list[str]) -> list[StoredEvent]:

@@ -12,9 +12,10 @@ from analytics.sun import sun_elevation
 from api.feature_store import FeatureStore
 from api.ledger import Ledger
 from api.ledger.rounds import DarkHours
-from api.night_round import Maintenance, NightRound, ReadingSource, RoundResult
+from api.night_round import Maintenance, NightRound, RoundResult
 from api.operations.states import LuminaireState
 from api.rounds import DAY_MS, Due, RoundKind
+from api.window_readings import ReadingSource
 from ingest.journal import Journal, JournalReader
 
 __all__ = ["Judge", "dark_hours"]

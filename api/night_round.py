@@ -8,13 +8,14 @@ findings.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from analytics.cause import Section, incident_key
+from analytics.clocks import EARLY_MS
 from analytics.device_events import Reports
 from analytics.dimming import Expectation, expectation
 from analytics.exposure import dark_passages
@@ -24,10 +25,8 @@ from analytics.grid import (
     SLOT_MS,
     SLOTS,
     Bools,
-    Floats,
     Ints,
-    clock_shift,
-    lay_out,
+    Times,
     night_of,
     window_start,
 )
@@ -41,29 +40,19 @@ from analytics.sun import CIVIL_DARK_DEG, sun_elevation
 from api.assets import Asset
 from api.feature_store import FeatureStore
 from api.findings import NamedFinding
+from api.open_window import OpenWindow
 from api.publish import Published, SectionNews
 from api.street_plan import StreetPlan, plan_street
-from ingest.reading import Flag, Quantity
-from ingest.stores import Columns, StoredEvent
+from api.window_readings import READ, ReadingSource, WindowReader, margin_ms
+from ingest.reading import Flag
+from ingest.stores import Columns
 
-__all__ = ["Maintenance", "NightRound", "ReadingSource", "RoundResult", "State"]
+__all__ = ["Maintenance", "NightRound", "RoundResult", "State"]
 
 State = Literal["ok", "faulty", "unknown", "planned"]
 CATCH_UP_NIGHTS = 40
 EVENT_DAYS = 14
 PLANNED_AT_MOST_MS = 14 * DAY_MS
-
-
-class ReadingSource(Protocol):
-    """What a round reads from; any store, or a folder of files."""
-
-    def columns(self, quantity: Quantity, *, start_ms: int, stop_ms: int) -> Columns:
-        """Readings with `start_ms <= time_ms < stop_ms`, of all devices."""
-        ...
-
-    def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
-        """Fault reports with `start_ms <= time_ms < stop_ms`, by time."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +136,9 @@ class NightRound:
         self._published.simulated = self._simulated
         self._memory = self._taken_up()
         self._group, self._group_keys = group_expectations(self.plan)
+        self._expected: tuple[int, list[Expectation]] = (-1, [])
+        self._reader = WindowReader(self.plan, noted=self._note_simulated)
+        self._open = OpenWindow(self._reader)
         self._judged = 0
 
     # --- rounds ----------------------------------------------------------------------------------
@@ -174,23 +166,25 @@ class NightRound:
             return self._result(now_ms)
         number = night_of(now_ms)
         start_ms = window_start(number)
-        grids = self._grids(readings, start_ms, min(start_ms + DAY_MS, now_ms), now_ms)
-        expected = self._expectations(number)
+        seen = self._open.bring_up_to(readings, start_ms, now_ms)
         found = quick_look(
-            grids.lux,
-            grids.heard,
+            seen.lux,
+            seen.seen_ms,
             memory=self._memory,
             street=self.street,
             whole=self.plan.whole,
             rules=self.rules,
-            expected=expected,
+            expected=self._expectations(number),
             group=self._group,
             start_ms=start_ms,
             now_ms=now_ms,
             planned=self._planned(start_ms, start_ms + DAY_MS),
+            told_ms=np.maximum(
+                seen.gasp_ms, self._supply_told(readings, now_ms, shift_ms=seen.shift_ms)
+            ),
         )
-        self._published.add_sections([self._news(s) for s in found], now_ms)
-        self.features.write_published(self._published.rows())
+        if self._published.add_sections([self._news(s) for s in found], now_ms):
+            self.features.write_published(self._published.rows())
         return self._result(now_ms)
 
     def _news(self, section: Section) -> SectionNews:
@@ -241,16 +235,12 @@ class NightRound:
         kept = [n for n in self.features.nights() if n <= last]
         if kept:
             return kept[0]
-        start = last - CATCH_UP_NIGHTS
-        step = 7
-        for a in range(start, last + 1, step):
-            begin, end = window_start(a), window_start(min(a + step, last + 1))
-            for quantity in (Quantity.ILLUMINANCE, Quantity.LAMP_STATUS, Quantity.POWER):
-                seen = readings.columns(quantity, start_ms=begin, stop_ms=end)
-                if len(seen):
-                    return night_of(int(seen.time_ms.min()))
-            if heard := readings.events(start_ms=begin, stop_ms=end):
-                return night_of(heard[0].time_ms)
+        for number in range(last - CATCH_UP_NIGHTS, last):
+            # Night by night: a city's week of readings would not fit beside everything else.
+            begin, end = window_start(number), window_start(number + 1)
+            heard = any(len(readings.columns(q, start_ms=begin, stop_ms=end)) for q in READ)
+            if heard or readings.events(start_ms=begin, stop_ms=end):
+                return number
         return last
 
     def _settle(self, readings: ReadingSource, number: int, now_ms: int) -> None:
@@ -269,14 +259,14 @@ class NightRound:
             street=self.street,
             whole=self.plan.whole,
             rules=self.rules,
-            about=self._about(readings, number, now_ms),
+            about=self._about(readings, number, now_ms, night.clock_shift_ms),
         )
         self.features.write_memory(self.street.names, self._memory)
 
     def _reduce(self, readings: ReadingSource, number: int, now_ms: int) -> Night:
         start_ms = window_start(number)
-        grids = self._grids(readings, start_ms, start_ms + DAY_MS, now_ms)
-        return reduce_night(
+        grids = self._reader.read(readings, start_ms, now_ms)
+        night = reduce_night(
             grids.lux,
             street=self.street,
             expected=self._expectations(number),
@@ -289,44 +279,8 @@ class NightRound:
             status=grids.status,
             heard=grids.heard,
         )
-
-    def _grids(self, readings: ReadingSource, start_ms: int, stop_ms: int, now_ms: int) -> "Grids":
-        """Readings of a window, received by now, with wrong clocks put right."""
-        lux = self._matrix(readings, Quantity.ILLUMINANCE, start_ms, stop_ms, now_ms)
-        power = self._matrix(readings, Quantity.POWER, start_ms, stop_ms, now_ms)
-        status = self._matrix(readings, Quantity.LAMP_STATUS, start_ms, stop_ms, now_ms)
-        if lux is None:
-            lux = np.full((self.street.n, SLOTS), np.nan, dtype=np.float32)
-        heard = np.isfinite(lux)
-        for other in (power, status):
-            if other is not None:
-                heard |= np.isfinite(other)
-        return Grids(lux, power, status, heard)
-
-    def _matrix(
-        self, readings: ReadingSource, quantity: Quantity, start_ms: int, stop_ms: int, now_ms: int
-    ) -> Floats | None:
-        """One quantity as a matrix, or None where nobody sent it."""
-        found = readings.columns(quantity, start_ms=start_ms, stop_ms=stop_ms)
-        if not len(found):
-            return None
-        self._note_simulated(found)
-        row = self.plan.rows(found.device_ids)[found.device]
-        time_ms, value, received = found.time_ms, found.value, found.received_ms
-        if received.max() > now_ms:
-            keep = received <= now_ms
-            row, time_ms, value, received = row[keep], time_ms[keep], value[keep], received[keep]
-        if not len(row):
-            return None
-        shift = clock_shift(row, time_ms, received, n=self.street.n)
-        if shift.any():
-            time_ms = time_ms + shift[np.maximum(row, 0)]
-        if quantity is Quantity.ILLUMINANCE:
-            value = self._without_sentinels(row, value)
-        several: Literal["median", "last"] = (
-            "last" if quantity is Quantity.LAMP_STATUS else "median"
-        )
-        return lay_out(row, time_ms, value, n=self.street.n, start_ms=start_ms, several=several)
+        night.clock_shift_ms = grids.shift_ms
+        return night
 
     def _note_simulated(self, found: Columns) -> None:
         """Who is simulated, as the newest readings say: a real device may take over its name."""
@@ -340,18 +294,13 @@ class NightRound:
             self._simulated |= simulated
             self.features.write_simulated(self._simulated)
 
-    def _without_sentinels(
-        self, row: Ints, value: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        """Negative values and 65535 say "not known", unless the sensor really ends there."""
-        odd = (value < 0) | (value == 65535)
-        if not odd.any():
-            return value
-        meant = (self.street.max_lx[np.maximum(row, 0)] == 65535) & (value > 0)
-        return np.where(odd & ~meant, np.nan, value)
-
     def _expectations(self, number: int) -> list[Expectation]:
-        """What each group of luminaires should do in a night."""
+        """What each group of luminaires should do in a night; the last night's are kept."""
+        if self._expected[0] != number:
+            self._expected = number, self._expect(number)
+        return self._expected[1]
+
+    def _expect(self, number: int) -> list[Expectation]:
         centre_ms = window_start(number) + np.arange(SLOTS, dtype=np.int64) * SLOT_MS + SLOT_MS // 2
         local = self._local_minutes(centre_ms)
         elevations = [
@@ -371,7 +320,9 @@ class NightRound:
             out[i] = local.hour * 60 + local.minute + local.second / 60
         return out
 
-    def _about(self, readings: ReadingSource, number: int, now_ms: int) -> Circumstances:
+    def _about(
+        self, readings: ReadingSource, number: int, now_ms: int, shift_ms: Times
+    ) -> Circumstances:
         start_ms = window_start(number)
         stop_ms = start_ms + DAY_MS
         fresh: dict[str, Bools] = {}
@@ -382,21 +333,36 @@ class NightRound:
         return Circumstances(
             now_ms=now_ms,
             planned=self._planned(start_ms, stop_ms),
-            reports=self._reports(readings, stop_ms, now_ms),
+            reports=self._reports(
+                readings, stop_ms - EVENT_DAYS * DAY_MS, stop_ms, now_ms, shift_ms
+            ),
             name_of=self.plan.name_of,
             fresh=fresh,
         )
 
-    def _reports(self, readings: ReadingSource, stop_ms: int, now_ms: int) -> Reports:
+    def _reports(
+        self, readings: ReadingSource, start_ms: int, stop_ms: int, now_ms: int, shift_ms: Times
+    ) -> Reports:
+        """Fault reports received by now, by the clocks as they are put right."""
+        told: list[tuple[int, int, str, bool | None]] = []
+        before, after = margin_ms(shift_ms)
+        for e in readings.events(start_ms=start_ms - before, stop_ms=stop_ms + after):
+            row = self.plan.row_of.get(e.device_id, -1)
+            if row < 0 or e.received_ms > now_ms:
+                continue
+            # What came cannot have happened later.
+            time_ms = min(e.time_ms + int(shift_ms[row]), max(e.received_ms, e.time_ms - EARLY_MS))
+            if start_ms <= time_ms < stop_ms:
+                told.append((row, time_ms, e.event, e.active))
         reports = Reports(self.street.n)
-        events = readings.events(start_ms=stop_ms - EVENT_DAYS * DAY_MS, stop_ms=stop_ms)
-        row_of = self.plan.row_of
-        reports.take(
-            (row_of.get(e.device_id, -1), e.time_ms, e.event, e.active)
-            for e in events
-            if e.received_ms <= now_ms
-        )
+        reports.take(sorted(told, key=lambda one: one[1]))
         return reports
+
+    def _supply_told(self, readings: ReadingSource, now_ms: int, *, shift_ms: Times) -> Times:
+        """Since when a loss of supply stands by each device's own report; 0 where none does."""
+        start_ms = now_ms - DAY_MS
+        reports = self._reports(readings, start_ms, now_ms + 1, now_ms, shift_ms)
+        return reports.since_ms.get(FindingKind.SUPPLY_LOSS, np.zeros(self.street.n, np.int64))
 
     def _planned(self, start_ms: int, stop_ms: int) -> Bools:
         """Luminaires with planned work in a stretch of time.
@@ -485,16 +451,6 @@ class NightRound:
             if lamp or states.get(f.luminaire_id) != "faulty":
                 states[f.luminaire_id] = "faulty" if lamp else "unknown"
         return states
-
-
-@dataclass(slots=True)
-class Grids:
-    """Matrices of one window; None where nobody sent the quantity."""
-
-    lux: Floats
-    power: Floats | None
-    status: Floats | None
-    heard: Bools
 
 
 def group_expectations(plan: StreetPlan) -> tuple[Ints, list[tuple[int, int, bool]]]:

@@ -17,7 +17,7 @@ from analytics.grid import DAY_MS, SLOT_MS
 from analytics.sun import CIVIL_DARK_DEG, sun_elevation
 from api.assets import Asset
 from api.findings import NamedFinding
-from api.night_round import ReadingSource
+from api.window_readings import ReadingSource
 from api.street_plan import HELSINGBORG
 from ingest.reading import Quantity
 

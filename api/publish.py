@@ -132,8 +132,9 @@ class Published:
         ]
         return rows[0].incident if rows else ""
 
-    def add_sections(self, found: Iterable[SectionNews], now_ms: int) -> None:
-        """Report what a light round saw, unless it is out already."""
+    def add_sections(self, found: Iterable[SectionNews], now_ms: int) -> bool:
+        """Report what a light round saw, unless it is out already; whether anything was new."""
+        before = len(self._rows)
         open_rows: dict[int, list[Row]] = {}
         for row in self._rows:
             if row.end_ms is None:
@@ -143,7 +144,8 @@ class Published:
                 r
                 for m in news.rows
                 for r in open_rows.get(m, [])
-                if r.start_ms >= news.start_ms - SAME_MATTER_MS
+                # A loss of supply that is still open is the same one, however many days ago it began.
+                if r.kind is news.kind or r.start_ms >= news.start_ms - SAME_MATTER_MS
             ]
             same = [r for r in out if r.kind is news.kind]
             incident = (
@@ -165,6 +167,7 @@ class Published:
                 )
                 self._rows.append(self._new(e, {}, now_ms))
                 self._rows[-1].settled = False
+        return len(self._rows) > before
 
     def findings(self) -> list[NamedFinding]:
         """The complete picture."""

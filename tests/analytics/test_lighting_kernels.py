@@ -9,10 +9,10 @@ from oracles import lighting_loops as loops
 
 from analytics.cause import sections
 from analytics.daylight import group_medians
+from analytics.clocks import clock_shift
 from analytics.grid import (
     SLOT_MS,
     SLOTS,
-    clock_shift,
     lay_out,
     night_of,
     row_quantiles,
