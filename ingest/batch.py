@@ -179,7 +179,7 @@ class Batch:
     def nbytes(self) -> int:
         """About what it will take in the journal [bytes]."""
         return (
-            29 * self.rows
+            25 * self.rows
             + sum(len(m.payload) + 100 for m in self.bad)
             + 100 * len(self.events)
             + 44 * len(self.sequences)

@@ -11,7 +11,7 @@ from ingest.errors import JournalError, JournalFullError
 
 __all__ = ["PAGE_SIZE", "SCHEMA", "SCHEMA_VERSION", "connect", "take_writer_lock", "told"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 PAGE_SIZE: Final = 8192
 
 SCHEMA: Final = """

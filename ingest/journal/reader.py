@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ingest.counters import Counters
 from ingest.errors import JournalError
 from ingest.journal.file import connect
-from ingest.journal.rows import ROW_BYTES, rows_of
+from ingest.journal.rows import Rows, row_count, rows_of
 from ingest.stores import Columns, StoredEvent
 
 __all__ = ["JournalEntry", "JournalReader", "QuarantinedMessage", "check_journal"]
@@ -147,14 +147,14 @@ class JournalReader:
                 taken: list[tuple[int, str, int, int, bytes]] = []
                 for row in rows:
                     taken.append(row)
-                    size += len(row[4]) // ROW_BYTES
+                    size += row_count(row[4])
                     if size >= most_readings:
                         break
                 rows.close()
             except sqlite3.Error as error:
                 raise JournalError(f"the journal {self.path} cannot be read: {error}") from error
         for number, quantity, day, n, b in taken:
-            columns = self._columns([b])
+            columns = self._columns([rows_of(b)])
             entries.append(JournalEntry(number, quantity, day, n, columns))
         return entries
 
@@ -180,7 +180,7 @@ class JournalReader:
         day : int, optional
             Only entries of this UTC day.
         """
-        sql = "SELECT b FROM entry WHERE quantity = ? AND t_max >= ? AND t_min < ?"
+        sql = "SELECT t_min, t_max, b FROM entry WHERE quantity = ? AND t_max >= ? AND t_min < ?"
         args: list[str | int] = [quantity, start_ms, stop_ms]
         # Days bound the search by the index; t_min and t_max would read every entry.
         sql += " AND day >= ? AND day <= ?"
@@ -191,17 +191,60 @@ class JournalReader:
         if upto_id is not None:
             sql += " AND id <= ?"
             args.append(upto_id)
-        rows = self._ask(sql + " ORDER BY id", *args)
-        columns = self._columns([b for (b,) in rows if isinstance(b, bytes)])
-        keep = (columns.time_ms >= start_ms) & (columns.time_ms < stop_ms)
-        if devices is not None:
-            wanted = set(devices)
-            named = np.array([name in wanted for name in columns.device_ids], np.bool_)
-            keep &= named[columns.device] if len(named) else False
-        return columns if keep.all() else _choose(columns, keep)
+        wanted = None if devices is None else self._chosen(devices)
+        parts: list[Rows] = []
+        # One blob at a time: of a city's day, what is not wanted must not fill the memory.
+        for t_min, t_max, b in self._each(sql + " ORDER BY id", *args):
+            rows = rows_of(b)
+            if t_min < start_ms or t_max >= stop_ms:
+                rows = rows.chosen((rows.time_ms >= start_ms) & (rows.time_ms < stop_ms))
+            if wanted is not None:
+                rows = rows.chosen(wanted.take(rows.device, mode="clip"))
+            if len(rows.time_ms):
+                parts.append(rows)
+        return self._columns(parts)
 
-    def _columns(self, blobs: list[bytes]) -> Columns:
-        if not blobs:
+    def holds(self, quantity: str, day: int, upto_id: int) -> bool:
+        """Whether something of this quantity and UTC day lies here, up to and with this id."""
+        return bool(
+            self._ask(
+                "SELECT 1 FROM entry WHERE quantity = ? AND day = ? AND id <= ? LIMIT 1",
+                quantity,
+                day,
+                upto_id,
+            )
+        )
+
+    def rows_by_device(self, quantity: str, day: int, upto_id: int) -> dict[str, int]:
+        """Devices with rows of this quantity and UTC day, and how many each has."""
+        sql = "SELECT t_min, t_max, b FROM entry WHERE quantity = ? AND day = ? AND id <= ?"
+        count = np.zeros(0, np.int64)
+        for _, _, b in self._each(sql, quantity, day, upto_id):
+            some = np.bincount(rows_of(b).device)
+            if len(some) > len(count):
+                count = np.concatenate([count, np.zeros(len(some) - len(count), np.int64)])
+            count[: len(some)] += some
+        names = self.device_names(len(count))
+        return {names[number]: int(count[number]) for number in np.flatnonzero(count).tolist()}
+
+    def _each(self, sql: str, *args: str | int) -> Iterator[tuple[int, int, bytes]]:
+        """The rows of a question about entries, one after another."""
+        with self._lock:
+            try:
+                yield from self._db.execute(sql, args)
+            except sqlite3.Error as error:
+                raise JournalError(
+                    f"the journal {self.path} cannot be read: {error}; `ljusvakt doctor` checks it"
+                ) from error
+
+    def _chosen(self, devices: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """For each device number, and one beyond, whether it is one of these."""
+        known = self.device_names(self._int("SELECT coalesce(max(id), 0) FROM device"))
+        names = set(devices)
+        return np.array([*(name in names for name in known), False], np.bool_)
+
+    def _columns(self, parts: list[Rows]) -> Columns:
+        if not parts:
             return Columns(
                 np.empty(0, np.int32),
                 np.empty(0, np.int64),
@@ -210,14 +253,17 @@ class JournalReader:
                 np.empty(0, np.uint8),
                 [],
             )
-        parts = list(zip(*(rows_of(b) for b in blobs), strict=True))
         number, time_ms, value, received_ms, flags = (
-            part[0] if len(part) == 1 else np.concatenate(part) for part in parts
+            column[0] if len(column) == 1 else np.concatenate(column)
+            for column in zip(*parts, strict=True)
         )
-        used, device = np.unique(number, return_inverse=True)
+        # By counting, not by sorting: device numbers are small.
+        used = np.flatnonzero(np.bincount(number))
+        place = np.zeros(int(used[-1]) + 1, np.int32)
+        place[used] = np.arange(len(used), dtype=np.int32)
         names = self.device_names(int(used[-1]))
         return Columns(
-            device.astype(np.int32),
+            place[number],
             time_ms.astype(np.int64, copy=False),
             value.astype(np.float64, copy=False),
             received_ms.astype(np.int64, copy=False),
@@ -325,17 +371,6 @@ class JournalReader:
             )
             for number, received_ms, topic, reason, detail, readings, payload in rows
         ]
-
-
-def _choose(columns: Columns, keep: npt.NDArray[np.bool_]) -> Columns:
-    return Columns(
-        columns.device[keep],
-        columns.time_ms[keep],
-        columns.value[keep],
-        columns.received_ms[keep],
-        columns.flags[keep],
-        columns.device_ids,
-    )
 
 
 def check_journal(path: Path) -> list[str]:

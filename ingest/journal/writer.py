@@ -35,14 +35,14 @@ from ingest.journal.file import (
     take_writer_lock,
     told,
 )
-from ingest.journal.rows import ROW_BYTES, blob_of, rows_of
+from ingest.journal.rows import Rows, blob_of, rows_of
 from ingest.reading import Event, Flag
 from ingest.receipts import Numbered, Receipts, Run, Seen
 
 __all__ = ["Journal"]
 
 MERGE_ABOVE = 10_000  # so many entries of one quantity and day make reading slow
-MERGE_READINGS = 50_000  # and this is a blob that is quick to read
+MERGE_BYTES = 1_000_000  # and this is a blob that is quick to read
 MERGE_GROUPS = 8
 VACUUM_PAGES = 512
 FOLD_MESSAGES = 200_000  # so many numbered messages are logged before they are folded together
@@ -149,6 +149,9 @@ class Journal:
                     f"the journal {self.path} was made by a newer Ljusvakt (version {version}): "
                     "update this one, nothing was changed"
                 )
+            if version == 1:
+                # The same tables; rows are written closer since, and both ways are read.
+                self.db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             if not fresh and version == 0:
                 fresh = not self.db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
                 if not fresh:
@@ -457,7 +460,13 @@ class Journal:
             int(block.time_ms.min()),
             int(block.time_ms.max()),
             blob_of(
-                number[block.device], block.time_ms, block.value, block.received_ms, block.flags
+                Rows(
+                    number[block.device],
+                    block.time_ms,
+                    block.value,
+                    block.received_ms,
+                    block.flags,
+                )
             ),
         )
         self._in_journal += readings
@@ -717,13 +726,13 @@ class Journal:
                 "SELECT id, length(b) FROM entry WHERE quantity = ? AND day = ? ORDER BY id",
                 (quantity, day),
             ):
-                if length > MERGE_READINGS * ROW_BYTES // 2:
+                if length > MERGE_BYTES // 2:
                     groups.append([])
                     size = 0
                     continue
                 groups[-1].append(number)
                 size += length
-                if size >= MERGE_READINGS * ROW_BYTES:
+                if size >= MERGE_BYTES:
                     groups.append([])
                     size = 0
             whole = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
@@ -737,7 +746,7 @@ class Journal:
             (quantity, day, ids[0], ids[-1]),
         ).fetchall()
         parts = list(zip(*(rows_of(row[3]) for row in rows), strict=True))
-        device, time_ms, value, received_ms, flags = (np.concatenate(part) for part in parts)
+        merged = Rows(*(np.concatenate(part) for part in parts))
         self.db.executemany("DELETE FROM entry WHERE id = ?", [(number,) for number in ids])
         self.db.execute(
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -748,7 +757,7 @@ class Journal:
                 sum(row[0] for row in rows),
                 min(row[1] for row in rows),
                 max(row[2] for row in rows),
-                blob_of(device, time_ms, value, received_ms, flags),
+                blob_of(merged),
             ),
         )
         self._entries[quantity, day] -= len(ids) - 1

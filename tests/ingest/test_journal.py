@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from ingest.batch import BadMessage, Batch
 from ingest.errors import JournalError, JournalFullError, Reason
 from ingest.journal import Journal, JournalReader, check_journal
+from ingest.journal.rows import Rows, blob_of, row_count
+from ingest.journal.rows import rows_of as rows_in
 from ingest.reading import Event, Flag, Quantity
 from ingest.receipts import Seen
 
@@ -214,7 +217,7 @@ def test_merging_never_makes_an_older_reading_newer(
     journal: Journal, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.journal.writer.MERGE_ABOVE", 6)
-    monkeypatch.setattr("ingest.journal.writer.MERGE_READINGS", 40)
+    monkeypatch.setattr("ingest.journal.writer.MERGE_BYTES", 600)
     large = [("d1", NOON_MS + i, 2.0) for i in range(30)]
     for i in range(3):
         journal.commit(readings(("d1", NOON_MS + i, 1.0)))
@@ -434,5 +437,52 @@ def test_columns_of_many_devices_become_one_block() -> None:
         np.zeros(n, np.uint8),
     )
     (block,) = batch.blocks()
-    assert (batch.rows, batch.nbytes) == (n, 29 * n)
+    assert (batch.rows, batch.nbytes) == (n, 25 * n)
     assert (block.day, len(block.time_ms)) == (NOON_MS // DAY_MS, n)
+
+
+def test_rows_come_back_as_they_went_in_however_they_lie_in_the_file() -> None:
+    rng = np.random.default_rng(7)
+    for n, runs, apart_ms in ((1, 1, 0), (40, 40, 5), (40, 3, 86_399_999), (12, 4, 1 << 33)):
+        whose = np.sort(rng.integers(0, runs, n))
+        rows = Rows(
+            rng.integers(1, 9, runs).astype(np.int32)[whose],
+            NOON_MS + rng.integers(0, apart_ms + 1, n),
+            rng.normal(size=n),
+            NOON_MS - rng.integers(0, apart_ms + 1, runs)[whose],
+            rng.integers(0, 3, runs).astype(np.uint8)[whose],
+        )
+        blob = blob_of(rows)
+        assert row_count(blob) == n
+        for mine, theirs in zip(rows, rows_in(blob), strict=True):
+            assert mine.dtype == theirs.dtype
+            assert mine.tolist() == theirs.tolist()
+
+
+def test_the_rows_of_a_message_are_half_as_large_as_rows_that_came_alone() -> None:
+    n = 1000
+    time_ms, ones = NOON_MS + np.arange(n), np.ones(n)
+    alone = Rows(np.arange(1, n + 1, dtype=np.int32), time_ms, ones, time_ms, np.zeros(n, np.uint8))
+    whose = np.repeat(np.arange(1, 51, dtype=np.int32), 20)
+    together = alone._replace(device=whose, received_ms=NOON_MS + whose.astype(np.int64))
+    assert (len(blob_of(alone)), len(blob_of(together))) == (28 + 21 * n, 28 + 12 * n + 13 * 50)
+
+
+def test_a_journal_of_an_earlier_version_is_read_and_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with closing(open_journal(path)) as journal:
+        journal.commit(readings(("d1", NOON_MS, 1.5), ("d1", NOON_MS + 1, 2.5)))
+    with closing(sqlite3.connect(path)) as db:
+        for number, blob in db.execute("SELECT id, b FROM entry").fetchall():
+            plain = b"".join(column.tobytes() for column in rows_in(blob))
+            db.execute("UPDATE entry SET b = ? WHERE id = ?", (plain, number))
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    with closing(open_journal(path)) as journal:
+        journal.commit(readings(("d1", NOON_MS + 2, 3.5)))
+        reader = JournalReader(path)
+        assert [value for _, _, value in rows_of(reader)] == [1.5, 2.5, 3.5]
+        assert reader.counters().balanced
+        reader.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
