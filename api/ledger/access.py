@@ -16,13 +16,12 @@ from sqlalchemy.orm import Session
 
 from api.errors import BadInputError, BusyError, ConflictError, NotFoundError
 from api.ledger.base import Database
-from api.ledger.models import ApiKeyRow, AuditRow, IdempotencyRow, SessionRow, UserRow
+from api.ledger.models import ApiKeyRow, AuditRow, SessionRow, UserRow
 from api.ledger.views import ApiKey, AuditEntry, User
 
-__all__ = ["ROLES", "Access", "BrowserSession", "NewKey", "RememberedAnswer"]
+__all__ = ["ROLES", "Access", "BrowserSession", "NewKey"]
 
 ROLES = frozenset({"crew", "planner", "tester", "operator", "admin", "partner", "public"})
-DAY_MS = 86_400_000
 SESSION_MS = 12 * 3_600_000
 LINK_MS = 24 * 3_600_000
 SEEN_EVERY_MS = 60_000
@@ -50,15 +49,6 @@ class BrowserSession:
     csrf: str
     created_ms: int
     expires_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class RememberedAnswer:
-    """What a request with an Idempotency-Key was answered."""
-
-    request_digest: str
-    status: int
-    body: str
 
 
 class Access:
@@ -383,34 +373,6 @@ class Access:
                     return row.id
                 previous = row.digest
         return None
-
-    # -- answers to repeated requests --------------------------------------------------------
-
-    def remembered_answer(self, principal: str, key: str) -> RememberedAnswer | None:
-        """What this request was answered, if it came before."""
-        with self._db.read() as session:
-            row = session.get(IdempotencyRow, (principal, key))
-            return RememberedAnswer(row.request_digest, row.status, row.body) if row else None
-
-    def remember_answer(
-        self, principal: str, key: str, answer: RememberedAnswer, *, now_ms: int
-    ) -> None:
-        """Keep an answer for a week; the first one stands."""
-        with self._db.write() as session:
-            session.execute(
-                delete(IdempotencyRow).where(IdempotencyRow.at_ms < now_ms - 7 * DAY_MS)
-            )
-            if session.get(IdempotencyRow, (principal, key)) is None:
-                session.add(
-                    IdempotencyRow(
-                        principal=principal,
-                        key=key,
-                        request_digest=answer.request_digest,
-                        status=answer.status,
-                        body=answer.body,
-                        at_ms=now_ms,
-                    )
-                )
 
     # -- passwords ---------------------------------------------------------------------------
 

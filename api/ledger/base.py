@@ -3,6 +3,7 @@
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -206,16 +207,39 @@ class Database:
             )
         else:
             self.writer = self.reader = postgres_engine(self.url)
+        self._joined: ContextVar[Session | None] = ContextVar("joined", default=None)
+
+    @contextmanager
+    def joined(self, session: Session) -> Generator[None]:
+        """Make all that this thread asks meanwhile part of one transaction."""
+        before = self._joined.set(session)
+        try:
+            yield
+        finally:
+            self._joined.reset(before)
 
     @contextmanager
     def write(self) -> Generator[Session]:
         """A transaction that may write; committed at the end, rolled back on any error."""
+        outer = self._joined.get()
+        if outer is not None:
+            # What was read before may have been changed by others until its row was locked.
+            outer.expire_all()
+            with unwrapped(), outer.begin_nested():
+                yield outer
+            return
         with unwrapped(), Session(self.writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Generator[Session]:
         """A transaction that sees one moment and writes nothing."""
+        outer = self._joined.get()
+        if outer is not None:
+            outer.expire_all()
+            with unwrapped():
+                yield outer
+            return
         with unwrapped(), Session(self.reader, expire_on_commit=False) as session:
             yield session
 

@@ -181,7 +181,6 @@ def history(row: StepRow) -> HistoryStep:
         row.at_ms,
         row.note,
         dict(row.details),
-        row.idempotency_key,
     )
 
 

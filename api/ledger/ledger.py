@@ -12,6 +12,7 @@ from api.ledger.base import Database
 from api.ledger.leader import Leader
 from api.ledger.matters import Matters
 from api.ledger.orders import Orders
+from api.ledger.repeats import Repeats
 from api.ledger.requests import Requests
 from api.ledger.reviewing import Reviewing
 from api.ledger.schema import upgrade
@@ -22,7 +23,7 @@ from api.operations.sla import Policy, load_policy
 __all__ = ["Ledger", "open_ledger"]
 
 
-class Ledger(Street, Matters, Orders, Requests, Telling, Reviewing, Access):
+class Ledger(Street, Matters, Orders, Requests, Telling, Reviewing, Access, Repeats):
     """One ledger; safe to use from several threads.
 
     Parameters

@@ -14,6 +14,7 @@ __all__ = [
     "ApiKeyRow",
     "AssetRow",
     "AttachmentRow",
+    "AttemptRow",
     "AuditRow",
     "DeliveryRow",
     "DeviceHistoryRow",
@@ -30,6 +31,7 @@ __all__ = [
     "RecipientRow",
     "ServiceRequestRow",
     "SessionRow",
+    "SituationRow",
     "StatusRow",
     "StepRow",
     "StreamRow",
@@ -251,7 +253,6 @@ class StepRow(Base):
     at_ms: Mapped[int] = mapped_column(BigInteger)
     note: Mapped[str] = mapped_column(CleanText)
     details: Mapped[dict[str, Any]] = mapped_column(CleanJson)
-    idempotency_key: Mapped[str | None] = mapped_column(Name, unique=True)
 
 
 class PauseRow(Base):
@@ -405,6 +406,30 @@ class DeliveryRow(Base):
     error: Mapped[str] = mapped_column(CleanText)
 
 
+class AttemptRow(Base):
+    """One try to send one message, written before it: one without an end was cut off by a crash."""
+
+    __tablename__ = "alert_attempts"
+    __table_args__ = (UniqueConstraint("bundle", "number"),)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    bundle: Mapped[str] = mapped_column(Word)
+    number: Mapped[int]
+    sender: Mapped[str] = mapped_column(Name)
+    begun_ms: Mapped[int] = mapped_column(BigInteger)
+    ended_ms: Mapped[int | None] = mapped_column(BigInteger)
+    outcome: Mapped[str] = mapped_column(CleanText)
+
+
+class SituationRow(Base):
+    """The situation map of one slot of the week, as it was made; one a slot, whoever makes it."""
+
+    __tablename__ = "situation_maps"
+    slot_ms: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    made_ms: Mapped[int] = mapped_column(BigInteger)
+    made_by: Mapped[str] = mapped_column(Name)
+    content: Mapped[dict[str, Any]] = mapped_column(CleanJson)
+
+
 class StreamRow(Base):
     """What live pages are told, in commit order."""
 
@@ -482,7 +507,11 @@ class AuditRow(Base):
 
 
 class IdempotencyRow(Base):
-    """The answer once given to a request with an Idempotency-Key."""
+    """The answer once given to a request with an Idempotency-Key.
+
+    `key` is a SHA-256, and answers of our API are sealed: a secret that was shown once stands
+    nowhere in clear.
+    """
 
     __tablename__ = "idempotency"
     principal: Mapped[str] = mapped_column(Name, primary_key=True)

@@ -113,16 +113,6 @@ class Orders:
                 raise NotFoundError(f"no work order {order_id}.")
             return detail(session, row)
 
-    def work_order_of_key(self, idempotency_key: str) -> WorkOrder | None:
-        """The work order a request with this key has changed or made."""
-        with self._db.read() as session:
-            row = session.scalar(
-                select(WorkOrderRow)
-                .join(StepRow, StepRow.order_id == WorkOrderRow.id)
-                .where(StepRow.idempotency_key == idempotency_key)
-            )
-            return to_view.order(row) if row else None
-
     # -- writing -----------------------------------------------------------------------------
 
     def transition(
@@ -133,7 +123,6 @@ class Orders:
         version: int | None,
         actor: str,
         now_ms: int,
-        idempotency_key: str | None = None,
         areas: Collection[str] | None = None,
         note: str = "",
         assignee: str = "",
@@ -143,7 +132,7 @@ class Orders:
         duplicate_of: int | None = None,
         verification: Verification | None = None,
     ) -> WorkOrder:
-        """Take a step as a person; the same key again gives the order and does nothing.
+        """Take a step as a person.
 
         Parameters
         ----------
@@ -175,8 +164,6 @@ class Orders:
             raise BadInputError(f"{action} is no step a person takes.")
         with self._db.write() as session:
             row = locked(session, order_id, areas)
-            if idempotency_key and (before := step_of_key(session, idempotency_key)):
-                return same_step(session, before, order_id, action)
             check_version(row, version)
             if duplicate_of is not None:
                 check_target(session, order_id, duplicate_of, areas)
@@ -187,7 +174,6 @@ class Orders:
                 actor=actor,
                 at_ms=now_ms,
                 policy=self.policy,
-                idempotency_key=idempotency_key,
             )
             return to_view.order(row)
 
@@ -204,13 +190,10 @@ class Orders:
         site: str = "",
         lat: float | None = None,
         lon: float | None = None,
-        idempotency_key: str | None = None,
         simulated: bool = False,
     ) -> WorkOrder:
         """An order a person makes, or a citizen's report: without a finding behind it."""
         with self._db.write() as session:
-            if idempotency_key and (before := step_of_key(session, idempotency_key)):
-                return same_step(session, before, before.order_id, Action.CREATE)
             row = new_by_hand(
                 session,
                 device_ids,
@@ -219,7 +202,6 @@ class Orders:
                 now_ms=now_ms,
                 note=note,
                 place=(area, site, lat, lon),
-                idempotency_key=idempotency_key,
                 simulated=simulated,
                 policy=self.policy,
                 hazard=hazard,
@@ -300,7 +282,6 @@ class Orders:
                 now_ms=now_ms,
                 note=note or f"taken out of work order {order_id}",
                 place=(row.area, row.site, None, None),
-                idempotency_key=None,
                 simulated=row.simulated,
                 policy=self.policy,
             )
@@ -441,19 +422,6 @@ def check_target(
         raise ConflictError(f"work order {target} is {other.state}.")
 
 
-def step_of_key(session: Session, key: str) -> StepRow | None:
-    """The step once taken with this key."""
-    return session.scalar(select(StepRow).where(StepRow.idempotency_key == key))
-
-
-def same_step(session: Session, before: StepRow, order_id: int, action: Action) -> WorkOrder:
-    """The answer to a request that came before; another request under its key is refused."""
-    if before.order_id != order_id or before.action != action.value:
-        raise ConflictError("this Idempotency-Key was used for another request.")
-    row = session.get_one(WorkOrderRow, order_id)
-    return to_view.order(row)
-
-
 def new_by_hand(
     session: Session,
     device_ids: Sequence[str],
@@ -463,7 +431,6 @@ def new_by_hand(
     now_ms: int,
     note: str,
     place: tuple[str, str, float | None, float | None],
-    idempotency_key: str | None,
     simulated: bool,
     policy: Policy,
     hazard: bool = False,
@@ -539,7 +506,6 @@ def new_by_hand(
         actor=actor,
         at_ms=now_ms,
         note=note,
-        idempotency_key=idempotency_key,
     )
     outbox.matter_of_order(session, row, what="opened", at_ms=now_ms)
     return row

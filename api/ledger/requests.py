@@ -229,7 +229,6 @@ class Requests:
                 now_ms=now_ms,
                 note=f"{service.english}: {row.description[:500]}",
                 place=("", row.address, row.lat, row.lon),
-                idempotency_key=None,
                 simulated=False,
                 policy=self.policy,
                 hazard=service.hazard,

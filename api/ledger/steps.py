@@ -30,7 +30,6 @@ def apply(
     at_ms: int,
     policy: Policy,
     details: Mapping[str, Any] | None = None,
-    idempotency_key: str | None = None,
 ) -> None:
     """Take a step; raises as `check_step` does, and then changes nothing."""
     by_person = step.action is Action.VERIFY and not step.by_light
@@ -62,7 +61,6 @@ def apply(
         at_ms=at_ms,
         note=step.note,
         details={k: v for k, v in facts.items() if v is not None} | dict(details or {}),
-        idempotency_key=idempotency_key,
     )
     outbox.stream_order(session, order, at_ms=at_ms)
 
@@ -182,7 +180,6 @@ def remember(
     at_ms: int,
     note: str = "",
     details: Mapping[str, Any] | None = None,
-    idempotency_key: str | None = None,
 ) -> None:
     """One row of history for the version the order now has."""
     session.add(
@@ -195,8 +192,7 @@ def remember(
             at_ms=at_ms,
             note=note,
             details=dict(details or {}),
-            idempotency_key=idempotency_key,
-        )
+            )
     )
     session.flush()
 

@@ -176,7 +176,6 @@ class HistoryStep:
     at_ms: int
     note: str
     details: Mapping[str, Any]
-    idempotency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)

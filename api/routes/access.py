@@ -10,10 +10,11 @@ from api.ledger.views import AuditEntry, Page
 from api.pagination import Limit, PageCursor, page_of, turn
 from api.problems import ProblemError
 from api.routes.assets import visible
+from api.routes.repeats import Repeatable
 from api.routes.shapes import AuditOut, In, KeyOut, ListOf, Moment, Name, UserOut, time_ms_of
 from api.services import ServiceDep, Services
 
-router = APIRouter(prefix="/api/v1", tags=["access"])
+router = APIRouter(prefix="/api/v1", tags=["access"], route_class=Repeatable)
 Admin = Annotated[Principal, Depends(Needs(Role.ADMIN))]
 Staff = Annotated[Principal, Depends(Needs(*STAFF))]
 UserName = Annotated[str, Path(min_length=1, max_length=100)]

@@ -21,10 +21,11 @@ from api.operations.alerts import (
 from api.pagination import Limit, PageCursor, page_of, turn
 from api.problems import ProblemError
 from api.routes.access import noted
+from api.routes.repeats import Repeatable
 from api.routes.shapes import In, ListOf, Name, Text, moment
 from api.services import ServiceDep
 
-router = APIRouter(prefix="/api/v1", tags=["alerts"])
+router = APIRouter(prefix="/api/v1", tags=["alerts"], route_class=Repeatable)
 Operator = Annotated[Principal, Depends(Needs(Role.OPERATOR, Role.ADMIN))]
 Admin = Annotated[Principal, Depends(Needs(Role.ADMIN))]
 

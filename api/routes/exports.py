@@ -22,13 +22,14 @@ from api.problems import ProblemError
 from api.routes.access import noted
 from api.routes.assets import visible
 from api.routes.readings import check_may_see, window
+from api.routes.repeats import Repeatable
 from api.routes.shapes import Moment
 from api.services import ServiceDep, Services
 from api.stored_counts import counters_by_site, stored_counts
 from api.tables import csv_text
 from ingest.reading import Quantity
 
-router = APIRouter(prefix="/api/v1/exports", tags=["exports"])
+router = APIRouter(prefix="/api/v1/exports", tags=["exports"], route_class=Repeatable)
 Staff = Annotated[Principal, Depends(Needs(*STAFF))]
 City = Annotated[Principal, Depends(Needs(*CITY))]
 Planner = Annotated[Principal, Depends(Needs(Role.PLANNER, Role.OPERATOR, Role.ADMIN))]

@@ -55,11 +55,12 @@ from api.routes.footfall import (
     treated_meanwhile,
     visible_counters,
 )
+from api.routes.repeats import Repeatable
 from api.routes.shapes import In, ListOf, Name, Text, moment
 from api.safety_walks import walk_points_of
 from api.services import ServiceDep, Services
 
-router = APIRouter(prefix="/api/v1/interventions", tags=["interventions"])
+router = APIRouter(prefix="/api/v1/interventions", tags=["interventions"], route_class=Repeatable)
 Planner = Annotated[Principal, Depends(Needs(*PLANNERS))]
 Anyone = Annotated[Principal, Depends(Needs(*EVERYONE))]
 Language = Annotated[str, Query(pattern="^(sv|en)$")]

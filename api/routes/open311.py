@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.concurrency import run_in_threadpool
 
 from api.auth import EVERYONE, Needs, Principal, Role, by_key
 from api.errors import BadInputError, NotFoundError
 from api.interop import open311
 from api.ledger.views import ServiceRequest
 from api.operations.reports import SERVICES
+from api.routes.repeats import Repeatable, Sent
 from api.services import ServiceDep, Services
 
 BOTH: dict[str, Any] = {"application/json": {}, "text/xml": {}}
@@ -25,6 +25,7 @@ ANSWERS: dict[int | str, str] = {
 router = APIRouter(
     prefix="/open311/v2",
     tags=["Open311"],
+    route_class=Repeatable,
     responses={code: {"content": BOTH, "description": text} for code, text in ANSWERS.items()},
 )
 Anyone = Annotated[Principal, Depends(Needs(*EVERYONE))]
@@ -169,25 +170,24 @@ def request_by_number(
         }
     },
 )  # fmt: skip
-async def report(form: Form, request: Request, services: ServiceDep, principal: Anyone) -> Response:
+def report(form: Form, sent: Sent, services: ServiceDep, principal: Anyone) -> Response:
     """Report something. A report that says what an open one says gives that one back.
 
     Needs a key, in the form (`api_key`, as the specification has it) or in the header; who reports
     stays in the city's own case system.
     """
-    sent = await request.form()
     fields = {name: value for name, value in sent.multi_items() if isinstance(value, str)}
     key = fields.pop("api_key", "")
     who = principal
     if who.via == "public":
-        found = await run_in_threadpool(by_key, key, services)
+        found = by_key(key, services)
         if found is None or not found.has(Role.PARTNER, Role.OPERATOR, Role.ADMIN):
             return refused(form, 403, "api_key is missing or not valid.")
         who = found
     if not who.has(Role.PARTNER, Role.OPERATOR, Role.ADMIN):
         return refused(form, 403, "This key may not report.")
     try:
-        made = await run_in_threadpool(taken, services, fields)
+        made = taken(services, fields)
     except BadInputError as error:
         return refused(form, 400, error.message)
     item = {

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from markupsafe import Markup
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from api.assets import AssetKind
@@ -39,10 +38,11 @@ from api.routes.presenting import (
     step_text,
 )
 from api.routes.rendering import STATIC, json_in_page, new_key, page, static, words_of
+from api.routes.repeats import Repeatable, Sent
 from api.routes.work_orders import TransitionIn, take_step
 from api.services import ServiceDep, Services
 
-router = APIRouter()
+router = APIRouter(route_class=Repeatable)
 Staff = Annotated[Principal, Depends(Needs(*STAFF, page=True))]
 Worker = Annotated[Principal, Depends(Needs(Role.CREW, Role.OPERATOR, Role.ADMIN, page=True))]
 OPEN_ON_OVERVIEW = 60
@@ -416,21 +416,21 @@ def facts_of(detail: WorkOrderDetail, view: OrderView, words: Words) -> list[tup
 
 
 @router.post("/orders/{order_id}")
-async def act(request: Request, order_id: int, services: ServiceDep, principal: Worker) -> Response:
+def act(
+    request: Request, order_id: int, form: Sent, services: ServiceDep, principal: Worker
+) -> Response:
     """Take a step by a plain form, or by the outbox that sends the same form later.
 
     A person gets the page again, a script (`Accept: application/json`) a version or a problem.
+    The form carries its Idempotency-Key in a field.
     """
-    form = await request.form()
     script = "application/json" in request.headers.get("accept", "")
     try:
-        order_ = await run_in_threadpool(
-            step_by_form, services, principal, order_id, form, await photo_of(form)
-        )
+        order_ = step_by_form(services, principal, order_id, form)
     except (ConflictError, BadInputError) as error:
         if script:
             raise
-        return await run_in_threadpool(conflict_page, request, services, principal, order_id, error)
+        return conflict_page(request, services, principal, order_id, error)
     if script:
         return JSONResponse(
             {"id": order_.id, "version": order_.version, "state": order_.state.value}
@@ -454,10 +454,10 @@ def conflict_page(
     return order_page(request, services, principal, order_id, status=status, conflict=text)
 
 
-async def photo_of(form: FormData) -> bytes | None:
+def photo_of(form: FormData) -> bytes | None:
     """The photo in a form; a field left empty is none."""
     photo = form.get("photo")
-    content = await photo.read() if isinstance(photo, UploadFile) else b""
+    content = photo.file.read() if isinstance(photo, UploadFile) else b""
     return content or None
 
 
@@ -466,7 +466,6 @@ def step_by_form(
     principal: Principal,
     order_id: int,
     form: FormData,
-    photo: bytes | None,
 ) -> WorkOrder:
     """Attach the photo, then take the step the form asks for.
 
@@ -477,11 +476,12 @@ def step_by_form(
         value = form.get(name)
         return value if isinstance(value, str) else ""
 
-    version, key = field("version"), field("idempotency_key")
+    version = field("version")
     if not (version.isascii() and version.isdigit() and len(version) < 10):
         raise BadInputError("the form does not say which version it has seen.")
-    if not 8 <= len(key) <= 100:
+    if not field("idempotency_key"):
         raise BadInputError("the form has no idempotency key.")
+    photo = photo_of(form)
     if photo is not None:
         services.ledger.attach_photo(
             order_id,
@@ -503,7 +503,7 @@ def step_by_form(
         )
     except ValueError as error:
         raise BadInputError("the form asks for something that does not exist.") from error
-    return take_step(services, principal, order_id, body, version=int(version), key=key)
+    return take_step(services, principal, order_id, body, version=int(version))
 
 
 # -- files that must stand at the root -----------------------------------------------------------

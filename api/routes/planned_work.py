@@ -11,6 +11,7 @@ from api.ledger.views import Maintenance
 from api.pagination import Limit, PageCursor, page_of
 from api.routes.access import noted
 from api.routes.assets import visible
+from api.routes.repeats import Repeatable
 from api.routes.shapes import (
     In,
     ListOf,
@@ -24,7 +25,7 @@ from api.routes.shapes import (
 )
 from api.services import ServiceDep
 
-router = APIRouter(prefix="/api/v1", tags=["planned work and maintenance"])
+router = APIRouter(prefix="/api/v1", tags=["planned work and maintenance"], route_class=Repeatable)
 Staff = Annotated[Principal, Depends(Needs(*STAFF))]
 Worker = Annotated[Principal, Depends(Needs(Role.CREW, Role.OPERATOR, Role.ADMIN))]
 Operator = Annotated[Principal, Depends(Needs(Role.OPERATOR, Role.ADMIN))]

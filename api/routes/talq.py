@@ -12,8 +12,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import Needs, Principal, Role
-from api.ledger.access import RememberedAnswer
+from api.ledger.repeats import RememberedAnswer
 from api.problems import ProblemError
+from api.routes.repeats import key_of
 from api.services import ServiceDep, Services
 from ingest.devices import DeviceEntry, Registry
 from ingest.errors import IngestError
@@ -78,6 +79,20 @@ def read(services: Services, body: bytes) -> LogReport:
         raise ProblemError(400, detail=str(error)) from error
 
 
+def answered(
+    services: Services, who: str, request_id: UUID, answer: RememberedAnswer | None
+) -> RememberedAnswer | None:
+    """What this request was answered before; else `answer` is kept, where there is one.
+
+    Readings have an identity of their own, so two reports at once make no reading twice.
+    """
+    now_ms = services.clock.now_ms()
+    with services.ledger.once(who, key_of(str(request_id)), now_ms=now_ms) as turn:
+        if turn.before is None:
+            turn.answer = answer
+        return turn.before
+
+
 @router.post(
     "/log-reports",
     status_code=201,
@@ -106,10 +121,10 @@ async def log_reports(
         raise ProblemError(503, detail="No collector runs in this process.")
     body = await request.body()
     who, digest = f"talq/{principal.id}", hashlib.sha256(body).hexdigest()
-    before = await run_in_threadpool(services.ledger.remembered_answer, who, str(request_id))
+    before = await run_in_threadpool(answered, services, who, request_id, None)
     if before is not None:
         if before.request_digest != digest:
-            raise ProblemError(409, "This talqRequestId was used for another report")
+            raise ProblemError(422, "This talqRequestId was used for another report")
         return JSONResponse(json.loads(before.body), before.status)
     report = await run_in_threadpool(read, services, body)
     for topic, payload in messages_of(report.decoded, services.clock.now_ms()):
@@ -120,11 +135,5 @@ async def log_reports(
     ]
     nothing_good = problems and not (report.decoded.series or report.decoded.events)
     answer = RememberedAnswer(digest, 422 if nothing_good else 201, json.dumps(problems))
-    await run_in_threadpool(
-        services.ledger.remember_answer,
-        who,
-        str(request_id),
-        answer,
-        now_ms=services.clock.now_ms(),
-    )
+    await run_in_threadpool(answered, services, who, request_id, answer)
     return JSONResponse(problems, answer.status)

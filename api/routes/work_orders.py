@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, UploadFile
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from analytics.findings import FindingKind
 from api.auth import STAFF, Needs, Principal, Role
@@ -21,6 +20,7 @@ from api.operations.work_orders import (
 )
 from api.pagination import Limit, PageCursor, turn
 from api.problems import ProblemError
+from api.routes.repeats import Repeatable
 from api.routes.shapes import (
     In,
     ListOf,
@@ -35,7 +35,7 @@ from api.routes.shapes import (
 )
 from api.services import ServiceDep, Services
 
-router = APIRouter(prefix="/api/v1", tags=["work orders"])
+router = APIRouter(prefix="/api/v1", tags=["work orders"], route_class=Repeatable)
 Staff = Annotated[Principal, Depends(Needs(*STAFF))]
 Worker = Annotated[Principal, Depends(Needs(Role.CREW, Role.OPERATOR, Role.ADMIN))]
 Operator = Annotated[Principal, Depends(Needs(Role.OPERATOR, Role.ADMIN))]
@@ -43,15 +43,6 @@ OrderId = Annotated[int, Path(ge=1, lt=2**62, description="Number of the work or
 IfMatch = Annotated[
     str | None,
     Header(max_length=100, description='The version you have seen, as in `"3"`; `*` takes any.'),
-]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=8,
-        max_length=100,
-        pattern=r"^[A-Za-z0-9_.:\-]+$",
-        description="Any text of your own; the same request under the same key has one effect.",
-    ),
 ]
 
 
@@ -76,11 +67,6 @@ def version_of(if_match: str | None) -> int | None:
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise ProblemError(412)
     return int(number)
-
-
-def own_key(principal: Principal, key: str | None) -> str | None:
-    """Two people who happen to send the same key are two requests."""
-    return f"{principal.id}/{key}" if key else None
 
 
 def shown(services: Services, order: WorkOrder) -> WorkOrderOut:
@@ -158,7 +144,6 @@ def open_order(
     response: Response,
     services: ServiceDep,
     principal: Operator,
-    idempotency_key: IdempotencyKey = None,
 ) -> WorkOrderOut:
     """Open an order by hand."""
     order = services.ledger.create_work_order(
@@ -168,7 +153,6 @@ def open_order(
         now_ms=services.clock.now_ms(),
         note=body.note,
         hazard=body.hazard,
-        idempotency_key=own_key(principal, idempotency_key),
     )
     response.headers["ETag"] = etag(order.version)
     response.headers["Location"] = f"/api/v1/work-orders/{order.id}"
@@ -199,7 +183,6 @@ def take_step(
     body: TransitionIn,
     *,
     version: int | None,
-    key: str | None,
 ) -> WorkOrder:
     """One step by a person; used by the API and by the pages alike."""
     assignee = body.assignee
@@ -211,7 +194,6 @@ def take_step(
         version=version,
         actor=principal.name,
         now_ms=services.clock.now_ms(),
-        idempotency_key=own_key(principal, key),
         areas=principal.area_filter,
         note=body.note,
         assignee=assignee,
@@ -234,12 +216,9 @@ def transition(
     services: ServiceDep,
     principal: Worker,
     if_match: IfMatch = None,
-    idempotency_key: IdempotencyKey = None,
 ) -> WorkOrderOut:
     """Take a step: assign, release, start, wait, resume, done, verify, reopen, reject, note."""
-    order = take_step(
-        services, principal, order_id, body, version=version_of(if_match), key=idempotency_key
-    )
+    order = take_step(services, principal, order_id, body, version=version_of(if_match))
     response.headers["ETag"] = etag(order.version)
     return shown(services, order)
 
@@ -324,15 +303,13 @@ def split(
 
 
 @router.post("/work-orders/{order_id}/photos", status_code=201)
-async def attach(
+def attach(
     order_id: OrderId, photo: UploadFile, services: ServiceDep, principal: Worker
 ) -> PhotoOut:
     """Add a photo; it is encoded anew, so that where and by whom it was taken is gone."""
-    content = await photo.read()
-    kept = await run_in_threadpool(
-        services.ledger.attach_photo,
+    kept = services.ledger.attach_photo(
         order_id,
-        content,
+        photo.file.read(),
         actor=principal.name,
         now_ms=services.clock.now_ms(),
         areas=principal.area_filter,

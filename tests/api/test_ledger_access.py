@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from api.errors import BadInputError, BusyError, ConflictError
 from api.ledger import Ledger, open_ledger
-from api.ledger.access import LOCK_MS, RememberedAnswer
+from api.ledger.access import LOCK_MS
 
 GOOD = "correct horse battery"
 
@@ -122,12 +122,3 @@ def test_names_are_unique_and_roles_known(ledger: Ledger) -> None:
     for name in ("", " li", "l\ni", "x" * 101):
         with pytest.raises(BadInputError, match="name"):
             ledger.create_user(name, roles=["crew"], now_ms=NOW_MS)
-
-
-def test_the_first_answer_to_a_repeated_request_stands(ledger: Ledger) -> None:
-    ledger.remember_answer("kim", "k", RememberedAnswer("d", 200, "one"), now_ms=NOW_MS)
-    ledger.remember_answer("kim", "k", RememberedAnswer("d", 200, "two"), now_ms=NOW_MS)
-    found = ledger.remembered_answer("kim", "k")
-    assert found is not None
-    assert found.body == "one"
-    assert ledger.remembered_answer("li", "k") is None

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from api.errors import BadInputError, ConflictError, NotFoundError
 from api.findings import NamedFinding
 from api.ledger import DarkHours, Ledger, open_ledger
+from api.ledger.repeats import RememberedAnswer
 from api.operations.incidents import IncidentState
 from api.operations.states import LuminaireState
 from api.operations.work_orders import LEGAL, Action, Rejection, Verification, WaitingFor
@@ -73,7 +74,7 @@ class History(RuleBasedStateMachine):
         self.now_ms = NOW_MS
         self.dark: dict[int, int] = {}  # lamp -> since
         self.number = 0
-        self.answers: dict[str, tuple[int, str, int]] = {}
+        self.answers: dict[str, tuple[int, int]] = {}
 
     def findings(self, *, feeder: bool) -> list[NamedFinding]:
         if feeder and len(self.dark) >= 3:
@@ -135,36 +136,37 @@ class History(RuleBasedStateMachine):
         key = f"key-{self.number}"
         try:
             version = self.ledger.work_order(order).order.version
-            self.ledger.transition(
-                order,
-                action,
-                version=version - stale,
-                actor="kim",
-                now_ms=self.now_ms,
-                idempotency_key=key,
-                assignee="kim",
-                waiting_for=WaitingFor.MATERIAL,
-                rejection=Rejection.NOT_A_FAULT,
-                duplicate_of=other,
-                verification=Verification.CREW,
-                note="seen",
-            )
+            with self.ledger.once("kim", key, now_ms=self.now_ms) as turn:
+                assert turn.before is None
+                taken = self.ledger.transition(
+                    order,
+                    action,
+                    version=version - stale,
+                    actor="kim",
+                    now_ms=self.now_ms,
+                    assignee="kim",
+                    waiting_for=WaitingFor.MATERIAL,
+                    rejection=Rejection.NOT_A_FAULT,
+                    duplicate_of=other,
+                    verification=Verification.CREW,
+                    note=key,
+                )
+                turn.answer = RememberedAnswer(str(order), 200, str(taken.version))
         except (ConflictError, NotFoundError, BadInputError):
             return key
         assert not stale, "an old version was taken"
-        self.answers[key] = (order, action.value, version + 1)
+        self.answers[key] = (order, version + 1)
         return key
 
     @rule(key=keys)
     def repeat(self, key: str) -> None:
-        if key not in self.answers:
-            return
-        order, action, _ = self.answers[key]
-        before = len(self.ledger.work_order(order).history)
-        self.ledger.transition(
-            order, Action(action), version=1, actor="kim", now_ms=self.now_ms, idempotency_key=key
-        )
-        assert len(self.ledger.work_order(order).history) == before
+        answer = self.answers.get(key)
+        with self.ledger.once("kim", key, now_ms=self.now_ms) as turn:
+            before = turn.before
+        if answer is None:
+            assert before is None, "a refused request was kept"
+        else:
+            assert before == RememberedAnswer(str(answer[0]), 200, str(answer[1]))
 
     @invariant()
     def holds(self) -> None:
@@ -176,7 +178,8 @@ class History(RuleBasedStateMachine):
         for order in orders:
             detail = self.ledger.work_order(order.id)
             history += [
-                (order.id, h.version, h.state.value, h.idempotency_key) for h in detail.history
+                (order.id, h.version, h.state.value, h.note if h.note.startswith("key-") else None)
+                for h in detail.history
             ]
             assert detail.history[-1].version == order.version
             assert detail.history[-1].state is order.state

@@ -37,21 +37,6 @@ def test_whoever_acts_on_an_old_version_is_told(ledger: Ledger) -> None:
     assert ledger.work_order(1).order.state is WorkOrderState.STARTED
 
 
-def test_the_same_request_twice_has_one_effect(ledger: Ledger) -> None:
-    first = ledger.transition(
-        1, Action.START, version=1, actor="kim", now_ms=NOW_MS, idempotency_key="k1"
-    )
-    again = ledger.transition(
-        1, Action.START, version=1, actor="kim", now_ms=NOW_MS + 9, idempotency_key="k1"
-    )
-    assert again == first
-    assert [h.action for h in ledger.work_order(1).history] == ["create", "start"]
-    with pytest.raises(ConflictError, match="another request"):
-        ledger.transition(
-            1, Action.DONE, version=2, actor="kim", now_ms=NOW_MS, idempotency_key="k1"
-        )
-
-
 def test_a_crew_sees_and_changes_only_its_own_area(ledger: Ledger) -> None:
     own = ledger.work_orders(OrderFilter(areas=("Dalhem",))).items
     assert [o.area for o in own] == ["Dalhem", "Dalhem"]

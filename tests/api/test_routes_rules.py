@@ -247,7 +247,7 @@ def test_a_talq_report_becomes_native_messages_once(services: Services, acting: 
     event = json.loads(next(p for t, p in sent if t.endswith("events")))
     assert event["e"] == [{"event": "lamp_failure", "active": True, "info": ""}]
     other = one.post(url, json={**report, "entries": []})
-    assert other.status_code == 409
+    assert other.status_code == 422
     assert one.post(url.replace("0f8fad5b", "1f8fad5b"), content=b"no").status_code == 400
 
 

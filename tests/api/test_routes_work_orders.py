@@ -109,7 +109,7 @@ def test_the_same_request_sent_twice_has_one_effect(acting: Acting, services: Se
     assert first.json() == again.json()
     assert len(services.ledger.work_order(3).history) == 2
     other = one.post(STEP, json={"action": "done"}, headers=headers)
-    assert other.status_code == 409
+    assert other.status_code == 422
 
 
 def test_one_key_used_by_two_is_two_requests(acting: Acting) -> None:

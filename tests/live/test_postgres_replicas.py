@@ -10,6 +10,7 @@ from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
 
 from api.errors import ConflictError
 from api.ledger import Ledger, open_ledger
+from api.ledger.repeats import RememberedAnswer
 from api.notify import Dispatcher
 from api.operations.alerts import Channel, Message
 from api.operations.work_orders import Action, WorkOrderState
@@ -67,16 +68,22 @@ def test_two_crews_take_one_order_one_wins_and_one_is_told(
 
 def test_one_key_sent_to_two_replicas_has_one_effect(replicas: tuple[Ledger, Ledger]) -> None:
     a, b = replicas
-    a.reconcile([finding(1, "lamp/1")], now_ms=NOW_MS)
+    for number in range(1, 11):
+        a.reconcile([finding(number, f"lamp/{number}")], now_ms=NOW_MS)
 
-    def take(ledger: Ledger) -> object:
-        return ledger.transition(
-            1, Action.START, version=1, actor="kim", now_ms=NOW_MS, idempotency_key="k"
-        )
+        def take(ledger: Ledger, order: int = number) -> object:
+            with ledger.once("kim", f"k{order}", now_ms=NOW_MS) as turn:
+                if turn.before is not None:
+                    return turn.before
+                taken = ledger.transition(
+                    order, Action.START, version=1, actor="kim", now_ms=NOW_MS
+                )
+                turn.answer = RememberedAnswer("d", 200, str(taken.version))
+                return turn.answer
 
-    results = together(lambda: take(a), lambda: take(b))
-    assert not any(isinstance(r, Exception) for r in results), results
-    assert [h.version for h in a.work_order(1).history] == [1, 2]
+        results = together(lambda: take(a), lambda: take(b))
+        assert results == [RememberedAnswer("d", 200, "2")] * 2
+        assert [h.version for h in a.work_order(number).history] == [1, 2]
 
 
 def test_two_replicas_that_judge_at_once_make_one_order(replicas: tuple[Ledger, Ledger]) -> None:
