@@ -2,20 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import aiomqtt
+import msgspec
 import numpy as np
 
-from firmware_sim.devices.native import encode_readings, topic
+from firmware_sim.devices.native import encode_json, topic
 from firmware_sim.errors import PublishError
+from firmware_sim.fleet import Fleet, Outgoing
 from firmware_sim.publishing import BrokerAddress
 from firmware_sim.streams import generator
 
 __all__ = ["LoadCounts", "LoadPlan", "damaged", "run_load"]
 
-IN_FLIGHT = 200
+BLOCK = 500
 TICK_S = 0.05
 LOAD_GROUPS = 64
 
@@ -78,6 +79,17 @@ def damaged(payload: bytes, rng: np.random.Generator) -> bytes:
     return payload[: len(payload) // 2] + bytes(rng.integers(0, 256, 16, dtype=np.uint8))
 
 
+class Rows(msgspec.Struct):
+    """A native message of one quantity, as `docs/wire.md` has it."""
+
+    boot: int
+    seq: int
+    t0: int
+    dt: list[int]
+    q: dict[str, list[float]]
+    simulated: bool = True
+
+
 class Sender:
     """One connection and the devices behind it."""
 
@@ -85,44 +97,58 @@ class Sender:
         self, plan: LoadPlan, address: BrokerAddress, number: int, counts: LoadCounts
     ) -> None:
         self.plan, self.address, self.number, self.counts = plan, address, number, counts
-        self.devices = range(number, plan.devices, plan.connections)
         self.rng = generator(plan.seed, "load", number)
+        self.boot = time.time_ns() // 1_000_000_000 % 2**31
+        devices = range(number, plan.devices, plan.connections)
+        self.share = len(devices) / plan.devices
+        self.topics = [
+            topic(f"load-{d % LOAD_GROUPS:02d}", f"load-{d:06d}", "readings") for d in devices
+        ]
         self.next = 0
-        self.seq: dict[int, int] = {}
+        self.unfinished: list[Outgoing] = []
         self.storm = asyncio.Event()
 
-    def message(self) -> tuple[str, bytes]:
-        """The next device's next message."""
-        device = self.devices[self.next % len(self.devices)]
-        self.next += 1
-        seq = self.seq.get(device, 0)
-        self.seq[device] = seq + self.plan.rows
-        now = time.time_ns() // 1_000_000
-        values = np.round(self.rng.random(self.plan.rows) * 40, 1).tolist()
-        payload = encode_readings(
-            [now - 1000 * k for k in reversed(range(self.plan.rows))], {"illuminance_lx": values},
-            boot=1, seq=seq,
-        )  # fmt: skip
-        if self.plan.corrupt and self.rng.random() < self.plan.corrupt:
-            self.counts.corrupted += 1
-            payload = damaged(payload, self.rng)
-        return topic(f"load-{device % LOAD_GROUPS:02d}", f"load-{device:06d}", "readings"), payload
+    def messages(self, count: int) -> Iterator[Outgoing]:
+        """The next devices' next messages."""
+        rows, devices = self.plan.rows, len(self.topics)
+        values = np.round(self.rng.random((count, rows)) * 40, 1).tolist()
+        hurt = (self.rng.random(count) < self.plan.corrupt).tolist()
+        deltas = list(range(0, 1000 * rows, 1000))
+        t0 = time.time_ns() // 1_000_000 - deltas[-1]
+        for lux, broken in zip(values, hurt, strict=True):
+            again, device = divmod(self.next, devices)
+            self.next += 1
+            payload = encode_json(
+                Rows(self.boot, again * rows, t0, deltas, {"illuminance_lx": lux})
+            )
+            if broken:
+                self.counts.corrupted += 1
+                payload = damaged(payload, self.rng)
+            yield self.topics[device], payload, False
+
+    def acknowledged(self, count: int) -> None:
+        """The broker has taken so many messages."""
+        self.counts.messages += count
+        self.counts.readings += count * self.plan.rows
 
     async def run(self, started: float) -> None:
         """Send until the time is over; a broken connection is opened again with jitter."""
-        share = len(self.devices) / max(self.plan.devices, 1)
         failed_in_a_row = 0
         while time.monotonic() - started < self.plan.seconds:
-            broken: BaseException | None = None
+            broken: Exception | None = None
             self.storm.clear()
             try:
-                async with self.address.client(
-                    f"sim-load-{self.number}", in_flight=IN_FLIGHT
-                ) as client:
+                async with self.address.fleet(
+                    f"sim-load-{self.boot}-{self.number}", unfinished=self.unfinished,
+                    on_acknowledged=self.acknowledged,
+                ) as link:  # fmt: skip
                     failed_in_a_row = 0
-                    await self.pump(client, started, self.plan.rate * share)
-            except* aiomqtt.MqttError as group:
-                broken = group.exceptions[0]
+                    try:
+                        await self.pump(link, started)
+                    finally:
+                        self.unfinished = link.unfinished()
+            except ConnectionError as error:
+                broken = error
             if broken is not None:
                 failed_in_a_row += 1
                 if failed_in_a_row > 20:
@@ -136,32 +162,25 @@ class Sender:
                 remedy="Is it running, and is the address right?",
             )
 
-    async def pump(self, client: aiomqtt.Client, started: float, rate: float) -> None:
+    async def pump(self, link: Fleet, started: float) -> None:
         """Messages at the rate, with a bounded number waiting for their PUBACK."""
-        window = asyncio.Semaphore(IN_FLIGHT)
+        rate = self.plan.rate * self.share
         begun, sent = time.monotonic(), 0
-
-        async def send(where: str, payload: bytes) -> None:
-            try:
-                await client.publish(where, payload, qos=1, timeout=60)
-                self.counts.messages += 1
-                self.counts.readings += self.plan.rows
-            finally:
-                window.release()
-
-        async with asyncio.TaskGroup() as tasks:
-            while (
-                now := time.monotonic()
-            ) - started < self.plan.seconds and not self.storm.is_set():
-                due = int((now - begun) * rate) - sent
-                for _ in range(min(due, 5_000)):
-                    await window.acquire()
-                    tasks.create_task(send(*self.message()))
-                    sent += 1
-                    if self.storm.is_set() or time.monotonic() - started >= self.plan.seconds:
-                        break
-                await asyncio.sleep(TICK_S)
+        while (now := time.monotonic()) - started < self.plan.seconds and not self.storm.is_set():
+            due = int((now - begun) * rate) - sent
+            if due <= 0:
+                await asyncio.sleep(min(TICK_S, 1 / rate))
+                continue
+            for message in self.messages(min(due, BLOCK)):
+                link.send(message)
+                sent += 1
+            # Either way the loop may read receipts meanwhile.
+            await (asyncio.sleep(0) if link.has_room else link.room())
         self.counts.unsent += max(int((time.monotonic() - begun) * rate) - sent, 0)
+        if self.storm.is_set():
+            link.end(ConnectionError("a storm"))
+        else:
+            await link.settled()
 
 
 async def run_load(

@@ -2,15 +2,17 @@
 
 import asyncio
 import random
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 
 from firmware_sim.errors import PublishError
+from firmware_sim.fleet import Fleet, Outgoing, fleet
 from firmware_sim.recording import Recorded, RecordingWriter
 
 __all__ = ["BrokerAddress", "Counts", "paced", "publish_messages", "record_messages"]
@@ -73,6 +75,22 @@ class BrokerAddress:
         client.pending_calls_threshold = 2 * in_flight
         return client
 
+    def fleet(
+        self,
+        identifier: str,
+        *,
+        unfinished: Iterable[Outgoing] = (),
+        on_acknowledged: Callable[[int], None] = lambda count: None,
+        on_message: Callable[[str, bytes], None] = lambda topic, payload: None,
+        filters: Sequence[str] = (),
+    ) -> AbstractAsyncContextManager[Fleet]:
+        """A connection for many messages; see `firmware_sim.fleet`."""
+        return fleet(
+            self.host, self.port, identifier, username=self.username, password=self.password,
+            tls=ssl.create_default_context() if self.tls else None, filters=filters,
+            unfinished=unfinished, on_acknowledged=on_acknowledged, on_message=on_message,
+        )  # fmt: skip
+
 
 @dataclass
 class Counts:
@@ -112,80 +130,57 @@ async def publish_messages(
     Raises
     ------
     PublishError
-        If the broker cannot be reached for a minute.
+        If the broker refuses us, or cannot be reached for a minute.
     """
     counts, started = Counts(), time.monotonic()
-    queue: asyncio.Queue[Recorded | None] = asyncio.Queue(2 * IN_FLIGHT)
-    unfinished: list[Recorded] = []
+    unfinished: list[Outgoing] = []
+    broken_s: float | None = None
+    connected = False
 
-    async def fill() -> None:
-        async for message in messages:
-            await queue.put(message)
-        await queue.put(None)
+    def acknowledged(count: int) -> None:
+        nonlocal broken_s
+        counts.acknowledged += count
+        broken_s = None
+        on_progress(counts)
 
-    filling = asyncio.create_task(fill())
-    done, acknowledged = False, 0
-    last_contact = time.monotonic()
-    try:
-        while not done:
-            broken: BaseException | None = None
-            try:
-                async with address.client(identifier) as client:
-                    done = await drain(client, queue, unfinished, counts, on_progress)
-            except* aiomqtt.MqttError as group:
-                broken = group.exceptions[0]
-            if broken is None or counts.acknowledged > acknowledged:
-                acknowledged, last_contact = counts.acknowledged, time.monotonic()
-            elif not acknowledged or time.monotonic() - last_contact > PATIENCE_S:
+    while True:
+        try:
+            async with address.fleet(
+                own_name(identifier), unfinished=unfinished, on_acknowledged=acknowledged
+            ) as link:
+                connected = True
+                try:
+                    await drain(link, messages, counts)
+                finally:
+                    unfinished = link.unfinished()
+                break
+        except ConnectionError as error:
+            broken_s = broken_s or time.monotonic()
+            if not connected or time.monotonic() - broken_s > PATIENCE_S:
                 raise PublishError(
-                    f"broker {address.host}:{address.port} cannot be reached: {broken}.",
+                    f"broker {address.host}:{address.port} cannot be reached: {error}.",
                     remedy="Is it running, and is the address right?",
-                )
-            if broken is not None:
-                counts.reconnects += 1
-                await asyncio.sleep(1)
-        await filling
-    finally:
-        filling.cancel()
-        with suppress(asyncio.CancelledError):
-            await filling
+                ) from error
+        counts.reconnects += 1
+        await asyncio.sleep(1)
     counts.seconds = time.monotonic() - started
     return counts
 
 
-async def drain(
-    client: aiomqtt.Client,
-    queue: "asyncio.Queue[Recorded | None]",
-    unfinished: list[Recorded],
-    counts: Counts,
-    on_progress: Callable[[Counts], None],
-) -> bool:
-    """Send until the end of the queue; what failed goes back into `unfinished`."""
-    window = asyncio.Semaphore(IN_FLIGHT)
+def own_name(identifier: str) -> str:
+    """A client id that no other start of the simulator bears: a broker drops one of two equals."""
+    return f"{identifier}-{random.randrange(10**9)}"  # noqa: S311 - a name
 
-    async def send(message: Recorded) -> None:
-        try:
-            await client.publish(
-                message.topic, message.payload, qos=1, retain=message.retain, timeout=30
-            )
-            counts.acknowledged += 1
-            on_progress(counts)
-        except BaseException:
-            unfinished.append(message)
-            raise
-        finally:
-            window.release()
 
-    async with asyncio.TaskGroup() as tasks:
-        while True:
-            message = unfinished.pop(0) if unfinished else await queue.get()
-            if message is None:
-                break
-            await window.acquire()
-            counts.sent += 1
-            counts.bytes += len(message.payload)
-            tasks.create_task(send(message))
-    return True
+async def drain(link: Fleet, messages: AsyncIterator[Recorded], counts: Counts) -> None:
+    """Send until the end of the messages, and wait for the last receipt."""
+    async for message in messages:
+        counts.sent += 1
+        counts.bytes += len(message.payload)
+        link.send((message.topic, message.payload, message.retain))
+        if not link.has_room:
+            await link.room()
+    await link.settled()
 
 
 async def record_messages(
@@ -198,7 +193,7 @@ async def record_messages(
     on_message: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Write what a broker carries until the time or the number is reached, or until cancelled."""
-    async with address.client(f"ljusvakt-record-{random.randrange(10**9)}") as client:  # noqa: S311 - a name
+    async with address.client(own_name("ljusvakt-record")) as client:
         for wanted in topics:
             await client.subscribe(wanted, qos=1)
         with suppress(TimeoutError):

@@ -260,9 +260,8 @@ async def send_all(messages: Any, address: "BrokerAddress", speed: float | None)
     progress = TextProgress(sys.stderr)
 
     def tell(counts: "Counts") -> None:
-        if counts.acknowledged % 200 == 0:
-            text = f"{counts.acknowledged:,} acknowledged"
-            progress.advance("publish", text, counts.acknowledged, max(counts.sent, 1))
+        text = f"{counts.acknowledged:,} acknowledged"
+        progress.advance("publish", text, counts.acknowledged, max(counts.sent, 1))
 
     return await publish_messages(paced(messages, speed), address, on_progress=tell)
 
