@@ -16,6 +16,7 @@ from analytics.street import Street
 __all__ = ["quick_look"]
 
 MINUTE_MS = 60_000
+WAIT_AT_MOST_MS = 40 * MINUTE_MS
 TOLD_MS = 15 * MINUTE_MS  # a device that restarts speaks again within that
 
 
@@ -32,7 +33,7 @@ def quick_look(
     start_ms: int,
     now_ms: int,
     planned: Bools,
-    told_ms: Times | None = None,
+    told_ms: Times,
 ) -> list[Section]:
     """Sections that went dark or silent in the open window.
 
@@ -46,7 +47,7 @@ def quick_look(
         As for the noon round.
     start_ms, now_ms : int
     planned : bool (n,)
-    told_ms : int64 (n,), optional
+    told_ms : int64 (n,)
         When each device last said itself that its supply is going (a last gasp, a fault report); 0
         where it did not.
 
@@ -59,29 +60,67 @@ def quick_look(
         return []
     dark, since, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
-    quiet, stopped = silent_now(seen_ms, memory, street, rules, now_ms)
-    told = said_so(told_ms, stopped, now_ms)
+    quiet, hushed, stopped = silent_now(seen_ms, memory, street, rules, now_ms)
+    gasped = last_word_was_loss(told_ms, stopped)
+    told = gasped & (now_ms - told_ms >= TOLD_MS)
     # A switched feeder is silent by day; at night its silence counts after an hour of burning.
     lit: Bools = np.stack([e.lit[max(now_slot - 7, 0) : now_slot].all() for e in expected])
     burning = lit[group] & (now_slot >= 7)
     asleep = street.mains & street.feeder_switched & ~burning
     silent = (quiet & street.mains & ~asleep) | told
     dead = long_dark | silent
-    onset = np.where(silent, stopped, since)
+    onset = np.where(silent | ((hushed | gasped) & ~dark), stopped, since)
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
     found = dead_sections(dead, onset, known, street, whole, rules)
+    # Where some of a cabinet are dead for sure, those who missed their turn are dead with them.
+    with_them = (hushed & street.mains & ~asleep) | gasped
+    with_them &= beside(found, street) & ~planned
+    if (with_them & ~dead).any():
+        wider = dead_sections(dead | with_them, onset, known | with_them, street, whole, rules)
+        found = [s for s in wider if dead[s.rows].sum() >= 3]
+    last_alive = np.where(gasped & (stopped > 0), 1, stopped)
+    found = [s for s in found if not waits(s, onset, last_alive, street, whole, now_ms)]
     found += dark_tunnels(dead, known, onset, street, found)
     return [
         s for s in found if proven(s, told) or not others_silent(s, silent, stopped, street, whole)
     ]
 
 
-def said_so(told_ms: Times | None, seen_ms: Times, now_ms: int) -> Bools:
+def beside(found: Sequence[Section], street: Street) -> Bools:
+    """Luminaires on the feeders and cabinets of these sections."""
+    near = np.zeros(street.n, dtype=bool)
+    for section in found:
+        for of in (street.feeder, street.cabinet):
+            near |= (of >= 0) & np.isin(of, of[section.rows])
+    return near
+
+
+def waits(
+    section: Section, onset_ms: Times, alive_ms: Times, street: Street, whole: Whole, now_ms: int
+) -> bool:
+    """Whether the cabinet may yet prove to be the cause: half of its others have not spoken since.
+
+    `alive_ms` is when each was last heard alive: 0 where never, 1 where its last word was that its
+    supply is going. Nobody waits longer than forty minutes after it began.
+    """
+    rows = section.rows
+    cabinets = np.unique(street.cabinet[rows])
+    if section.cause_kind is CauseKind.CABINET or len(cabinets) != 1 or cabinets[0] < 0:
+        return False
+    if now_ms - section.start_ms >= WAIT_AT_MOST_MS:
+        return False
+    members = whole.cabinet[cabinets[0]]
+    others = np.setdiff1d(members[members >= 0], rows)
+    others = others[alive_ms[others] > 0]
+    spoke = alive_ms[others] > int(onset_ms[rows].max())
+    return bool(len(others)) and bool(spoke.mean() < 0.5)
+
+
+def last_word_was_loss(told_ms: Times, seen_ms: Times) -> Bools:
     """Devices that said their supply was going and have not spoken since."""
-    if told_ms is None:
-        return np.zeros(len(seen_ms), dtype=bool)
-    return (told_ms > 0) & (seen_ms <= told_ms + SLOT_MS) & (now_ms - told_ms >= TOLD_MS)
+    found: Bools = (told_ms > 0) & (seen_ms <= told_ms + SLOT_MS)
+    return found
 
 
 def proven(section: Section, told: Bools) -> bool:
@@ -128,8 +167,18 @@ def dark_now(
 
 def silent_now(
     seen_ms: Times, memory: Memory, street: Street, rules: Rules, now_ms: int
-) -> tuple[Bools, Times]:
-    """Devices that were heard within a day and then stopped; nobody when most of the city did."""
+) -> tuple[Bools, Bools, Times]:
+    """Devices that were heard within a day and then stopped; nobody when most of the city did.
+
+    Returns
+    -------
+    stopped : bool (n,)
+        Long enough to say so.
+    hushed : bool (n,)
+        Those that missed their turn at least twice.
+    seen_ms : int64 (n,)
+        When each was last heard.
+    """
     seen = np.maximum(seen_ms, memory.last_seen_ms)
     interval_ms = 1000 * np.maximum(np.nan_to_num(street.interval_s, nan=600), 600)
     limit = np.maximum(rules.quick_silent_min * MINUTE_MS, 4 * interval_ms)
@@ -139,10 +188,11 @@ def silent_now(
     # When most of the city stops at once, it is we who do not hear. Switched feeders stop each
     # morning, and are not asked.
     asked = lately & ~(street.mains & street.feeder_switched)
-    hushed = asked & (quiet >= 2.5 * interval_ms)
-    if hushed.sum() > 0.5 * max(int(asked.sum()), 1) and street.n >= 8:
+    hushed = lately & (quiet >= 2.5 * interval_ms)
+    if (asked & hushed).sum() > 0.5 * max(int(asked.sum()), 1) and street.n >= 8:
         stopped[:] = False
-    return stopped, seen.astype(np.int64)
+        hushed[:] = False
+    return stopped, hushed, seen.astype(np.int64)
 
 
 def others_silent(
