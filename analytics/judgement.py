@@ -102,7 +102,8 @@ def judge_night(
     # without.
     lost = KIND_AT[K.SUPPLY_LOSS], KIND_AT[K.LAMP_FAILURE]
     dark_now = darkness.dead | (memory.raised[:, lost].any(axis=1) & ~darkness.lit)
-    alone = without_neighbours(levels.own, levels.raw, dark_now, memory, street)
+    blind = darkness.sensor_side
+    alone = without_neighbours(levels.own, levels.raw, dark_now & ~blind, blind, memory, street)
     push(memory, night, levels, alone)
     end_ms = window_start(number + 1)
     follow_darkness(memory, night, darkness, window_start(number))
@@ -712,7 +713,9 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
     well = ~suspect & (night.n_known > 0)
     nan = np.float32(np.nan)
     with np.errstate(invalid="ignore"):
-        dark = night.n_dark > 0.5 * night.n_known
+        # Until its level is known, only what is far below the registry's word is dark.
+        level = night.lux_full / memory.own_lx
+        dark = (night.n_dark > 0.5 * night.n_known) & (memory.frozen | ~(level > OLDER_FAULT))
     usable = well & ~dark
     remember(memory.ref_lux, np.where(usable & (night.n_full >= 6), night.lux_full, nan))
     remember(memory.ref_dim, np.where(usable & (night.n_dim >= 6), night.lux_dim, nan))
@@ -742,12 +745,14 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
 
 
 SLOTS_OF_TWO_DAYS = 288
+OLDER_FAULT = 0.35  # of the nominal level: a dead lamp between lit ones reads 0.05-0.3 of its own
 
 
 def settle_reference(memory: Memory, street: Street, dim_level: Floats) -> None:
     """Own level: the registry's while too little was seen, then the median of what was.
 
-    A level below half of the nominal one is a fault older than the feed: the nominal one stands.
+    A level below a third of the nominal one is a fault older than the feed: the nominal one stands.
+    Between a third and half a wrong registry is much likelier than an old fault.
     """
     open_rows = ~memory.frozen
     seen = first_nights(memory.ref_lux, least=3)
@@ -759,7 +764,7 @@ def settle_reference(memory: Memory, street: Street, dim_level: Floats) -> None:
     # them.
     nominal = street.nominal_lx * np.exp(peers_over_nominal(seen, street))
     with np.errstate(invalid="ignore"):
-        own = np.where(np.isfinite(seen) & ~(seen < 0.5 * nominal), seen, nominal)
+        own = np.where(np.isfinite(seen) & ~(seen < OLDER_FAULT * nominal), seen, nominal)
     own = np.where(np.isfinite(own), own, seen)
     memory.own_lx = np.where(open_rows, own, memory.own_lx).astype(np.float32)
     dim = first_nights(memory.ref_dim, least=3)

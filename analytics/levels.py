@@ -19,6 +19,8 @@ __all__ = ["Levels", "derive_levels", "first_nights", "last_median", "spread"]
 
 FLOOR_LX = 0.3  # a city's sky is never darker than this
 LEAST_FULL = 6
+SETTLED_NIGHTS = 3  # a step in C is taken against nights before these ...
+BASE_NIGHTS = 10  # ... so many of them
 
 
 @dataclass(slots=True)
@@ -35,15 +37,15 @@ class Levels:
         A' in the small hours, against their own normal.
     response : float32 (n,)
         C: the morning after, or the afternoon before where there was none.
-    response_day : float32 (n,)
-        Mean of morning and afternoon, for slow changes.
+    response_step : float32 (n,)
+        C beyond what it was some nights ago: leaves move C by as much as a fault, but in weeks.
     """
 
     raw: Floats
     own: Floats
     late: Floats
     response: Floats
-    response_day: Floats
+    response_step: Floats
 
 
 def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
@@ -63,12 +65,9 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     am = night.response_am - first_nights(memory.ref_am)
     pm = night.response_pm - first_nights(memory.ref_pm)
     response = np.where(np.isfinite(am), am, pm)
-    weight_am = np.where(np.isfinite(am), night.n_am, 0)
-    weight_pm = np.where(np.isfinite(pm), night.n_pm, 0)
-    total = weight_am + weight_pm
-    both = np.nan_to_num(am) * weight_am + np.nan_to_num(pm) * weight_pm
-    day = np.where(total > 0, both / np.maximum(total, 1), np.nan)
-    return Levels(raw, own, late, response.astype(np.float32), day.astype(np.float32))
+    before = last_median(memory.responses[:, :-SETTLED_NIGHTS], BASE_NIGHTS, 2)
+    step = response - np.nan_to_num(before)
+    return Levels(raw, own, late, response.astype(np.float32), step.astype(np.float32))
 
 
 def log_ratio(lux: Floats, own: Floats, floor: Floats, enough: Bools) -> Floats:

@@ -2,7 +2,8 @@
 
 When a cable neighbour goes dark, the luminaire's own simultaneous step tells how much it borrowed.
 The share is learned per pair, kept, and taken off as long as the neighbour is dark, the next time
-from the first night. Until it is known the luminaire's level says nothing.
+from the first night. Until it is known the most that a neighbour usually gives is put back, so that
+nobody is blamed for light that was borrowed.
 """
 
 import numpy as np
@@ -17,10 +18,13 @@ __all__ = ["without_neighbours"]
 LEARN_NIGHTS = 3
 DEEPEST = float(np.log(0.6))  # no neighbour gives more than two fifths of another's light
 FAINT = 0.75  # a neighbour below this part of its own level is missed
+USUAL_MOST = (
+    0.18  # own light is 0.65-0.95 of what is measured; each side gives at most half the rest
+)
 
 
 def without_neighbours(
-    own: Floats, raw: Floats, dead: Bools, memory: Memory, street: Street
+    own: Floats, raw: Floats, dead: Bools, blind: Bools, memory: Memory, street: Street
 ) -> Floats:
     """A' with the neighbours' missing light put back.
 
@@ -30,6 +34,8 @@ def without_neighbours(
         A' and A of tonight.
     dead : bool (n,)
         Dark tonight by the dark counts, whatever its level.
+    blind : bool (n,)
+        Its sensor is at fault: what it does not see may burn all the same.
     memory : Memory
         Its couplings are learned here.
     street : Street
@@ -37,9 +43,10 @@ def without_neighbours(
     Returns
     -------
     float32 (n,)
-        NaN where a neighbour is dark and its share is not yet known.
+        NaN where the level itself is not known.
     """
     strength = np.where(dead, 0, np.exp(np.minimum(np.nan_to_num(raw), 0)))
+    strength = np.where(blind, 1, strength)
     strength = np.append(strength, 1).astype(np.float32)  # index -1: no neighbour, nothing missed
     corrected = own.copy()
     for side, neighbour in enumerate((street.left, street.right)):
@@ -60,9 +67,7 @@ def without_neighbours(
         step = np.clip(after - memory.coupling_before[:, side], DEEPEST, 0)
         memory.coupling[ready, side] = step[ready]
         share = memory.coupling[:, side]
-        borrowed = 1 - np.exp(share)
+        borrowed = np.where(np.isfinite(share), 1 - np.exp(share), USUAL_MOST)
         lost = np.log1p(-np.clip(borrowed * (1 - left), 0, 0.95))
-        known = np.isfinite(share)
-        corrected = np.where(missing & known, corrected - lost, corrected)
-        corrected = np.where(missing & ~known, np.float32(np.nan), corrected)
+        corrected = np.where(missing, corrected - lost, corrected)
     return corrected.astype(np.float32)

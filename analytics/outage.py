@@ -4,15 +4,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.grid import Bools
+from analytics.findings import FindingKind
+from analytics.grid import Bools, any_slot
 from analytics.levels import Levels
-from analytics.memory import Memory
+from analytics.memory import KIND_AT, Memory
 from analytics.nights import Night
 from analytics.rules import Rules
 
 __all__ = ["Darkness", "judge_darkness"]
 
 BRIEF_H = 3.0
+TURNED_FOR_SURE = 0.6  # of C, log: a season of leaves moves it by no more
+SENSOR_KINDS = [
+    KIND_AT[kind]
+    for kind in (
+        FindingKind.SENSOR_STUCK,
+        FindingKind.SENSOR_BLIND,
+        FindingKind.SENSOR_DRIFT,
+        FindingKind.MISAIMED,
+    )
+]
 
 
 @dataclass(slots=True)
@@ -32,7 +43,7 @@ class Darkness:
     known : bool (n,)
         Whether the night says anything.
     sensor_side : bool (n,)
-        The sensor answers daylight as little as lamp light: not the lamp.
+        The sensor answers daylight otherwise than before: not the lamp.
     """
 
     out: Bools
@@ -59,8 +70,11 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         weak = np.isnan(levels.own)
         # A sensor that was turned sees another sky the next morning; a lamp that failed does not
         # change it.
-        turned = np.abs(levels.response) > 0.25
-        sensor_side = (levels.response < -0.20) & (levels.response < 0.45 * levels.raw)
+        by_sensor = any_slot(memory.raised[:, SENSOR_KINDS])
+        turned = (np.abs(levels.response_step) > 0.25) & (np.abs(levels.response) > 0.15)
+        turned |= (np.abs(levels.response) > TURNED_FOR_SURE) | by_sensor
+        moved = np.fmin(levels.response_step, levels.response)
+        sensor_side = ((moved < -0.20) & (moved < 0.45 * levels.raw)) | by_sensor
         enough = (n_known >= 6) & np.isfinite(memory.own_lx)
         # With the reference still open or no full slots, the dark count itself is the level.
         mostly = (share > rules.dark_share) & ((level < rules.dark_level) | weak)
@@ -75,7 +89,8 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         # A lamp that said so itself needs less time. Watts do not help: a lamp that was switched
         # off too early takes none either.
         said = (night.n_failed >= 2) & (night.n_failed >= 0.2 * night.n_status)
-        ended |= said & (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 2) & before
+        sure = said & (night.tail_level < rules.dark_level)
+        ended |= sure & (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 2) & before
         by_watts = night.power_dark > 0.75
         has_watts = np.isfinite(night.power_dark)
         out = enough & ~sensor_side & ~turned & (mostly | ended)
@@ -94,4 +109,4 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         lit &= ~has_watts | (night.power_dark < 0.1)
         lit |= has_watts & (night.n_lux == 0) & (night.power_dark < 0.05)
     brief = ended & ~mostly & ~by_watts & (night.tail_h < BRIEF_H)
-    return Darkness(out, dead, lit, brief, enough | has_watts, sensor_side)
+    return Darkness(out, dead, lit, brief, enough | has_watts, sensor_side | turned)
