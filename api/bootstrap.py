@@ -15,6 +15,7 @@ import uvicorn
 from analytics.rules import Rules
 from api.alerting import Alerting
 from api.app import create_app
+from api.arrivals import ArchiveArrivals, OverlapArrivals
 from api.assets_registry import write_registry
 from api.auth import first_link
 from api.case_office import CaseOffice
@@ -33,6 +34,7 @@ from api.rounds import Rounds
 from api.rules_file import load_rules
 from api.services import Health, Services
 from api.settings import Settings
+from api.situation import SituationMaps, situation_health
 from ingest.broker import RunningBroker, open_broker
 from ingest.collector import Collector
 from ingest.devices import RegistryFile
@@ -95,6 +97,7 @@ class Platform:
     rounds: Rounds | None = None
     alerting: Alerting | None = None
     cases: CaseOffice | None = None
+    situation: SituationMaps | None = None
     services: Services | None = None
     hand_in: HandIn | None = None
     ran: bool = False
@@ -125,6 +128,8 @@ class Platform:
                 tasks.create_task(self.alerting.run(), name="alerts")
             if self.cases is not None:
                 tasks.create_task(self.cases.run(), name="cases")
+            if self.situation is not None:
+                tasks.create_task(self.situation.run(), name="situation maps")
             if self.services is not None and listener is not None:
                 tasks.create_task(serve(self.services, listener), name="pages")
 
@@ -192,6 +197,14 @@ async def open_platform(
                 clock,
                 may_send=platform.leader.leads,
                 base_url=settings.http.address,
+            )
+            platform.situation = SituationMaps(
+                platform.ledger,
+                platform.store,
+                settings,
+                clock,
+                folder=data.path / "situation",
+                may_make=platform.leader.leads,
             )
             if settings.case_system.url:
                 platform.cases = CaseOffice(
@@ -302,6 +315,14 @@ def _filters(groups: list[str]) -> tuple[str, ...]:
     return native + tuple(f for f in FILTERS if not f.startswith("ljusvakt/"))
 
 
+def _with_arrivals(platform: Platform) -> ArchiveArrivals | OverlapArrivals:
+    """The store, telling light rounds what came since the last one."""
+    store, reader = platform.store, platform.reader
+    if isinstance(store, ParquetStore) and reader is not None:
+        return ArchiveArrivals(store, reader)
+    return OverlapArrivals(store)
+
+
 def _make_rounds(
     platform: Platform, ledger: Ledger, leader: Leader, rounds_from_ms: int | None
 ) -> Rounds:
@@ -309,7 +330,7 @@ def _make_rounds(
     rules_file = settings.rounds.rules_file
     judge = Judge(
         ledger=ledger,
-        store=platform.store,
+        store=_with_arrivals(platform),
         features=FeatureStore(platform.data.features),
         rules=load_rules(rules_file) if rules_file else Rules(),
         tz=settings.timezone,
@@ -378,6 +399,10 @@ def _health(platform: Platform) -> Mapping[str, Health]:
         late = behind_ms > 60 * MINUTE_MS
         parts["rounds"] = Health(
             not late, f"the last round was {behind_ms // MINUTE_MS} minutes ago" if late else ""
+        )
+    if platform.ledger is not None:
+        parts["situation map"] = situation_health(
+            platform.ledger, platform.settings, platform.clock.now_ms()
         )
     return parts
 

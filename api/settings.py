@@ -30,6 +30,7 @@ __all__ = [
     "NotifySettings",
     "RoundSettings",
     "Settings",
+    "SituationSettings",
     "StoreSettings",
     "load_settings",
 ]
@@ -188,6 +189,18 @@ class CaseSettings(_Section):
     ] = []
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class SituationSettings(_Section):
+    """The situation map for the city's meetings."""
+
+    weekdays: Annotated[
+        list[Weekday], Field(description="Days on which it is made; empty: only when asked for")
+    ] = ["mon", "thu"]
+    hour: Annotated[int, Field(description="Local hour at which it is made", ge=0, le=23)] = 7
+
+
 class Settings(BaseSettings):
     """All settings: a TOML file, overridden by `LJUSVAKT_*`, overridden by the command line.
 
@@ -217,6 +230,7 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     notify: NotifySettings = NotifySettings()
     case_system: CaseSettings = CaseSettings()
+    situation: SituationSettings = SituationSettings()
 
     @classmethod
     def settings_customise_sources(

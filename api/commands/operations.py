@@ -442,31 +442,26 @@ def export_truth(
 
 def export_situation(
     out: Out,
-    quiet: Annotated[
-        Path | None,
-        typer.Option("--low-activity", help="JSON of {place: low-activity hours a week}."),
-    ] = None,
     config: Config = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the situation map of the last Monday or Thursday at seven (`.geojson` or a table)."""
-    from api.interop.csv_export import situation, situation_cut_off_ms
+    """Write the situation map as things are now (`.geojson` or a table)."""
+    from api.commands.storage import reading_store
+    from api.interop.csv_export import SITUATION_TIMES
     from api.interop.geojson import situation_map
+    from api.settings import load_settings
+    from api.situation import situation_now
     from api.tables import write_table
 
-    hours = json.loads(quiet.read_text(encoding="utf-8")) if quiet else {}
-    with ledger_of(config, data) as ledger:
-        columns = situation(
-            ledger.assets(),
-            ledger.luminaire_states(),
-            quiet_hours=hours,
-            cut_off_ms=situation_cut_off_ms(now_ms(), timezone=ledger.policy.timezone),
-        )
+    settings = load_settings(config, overrides={"data_dir": data} if data else None)
+    with ledger_of(config, data) as ledger, reading_store(settings) as store:
+        at_ms = now_ms()
+        columns = situation_now(ledger, store, settings, now_ms=at_ms, slot_ms=at_ms)
     if out.suffix == ".geojson":
         out.write_text(json.dumps(situation_map(columns), ensure_ascii=False), encoding="utf-8")
     else:
-        write_table(out, columns, times=("cut_off",))
+        write_table(out, columns, times=SITUATION_TIMES)
     rows = len(columns["site"])
     say({"rows": rows, "file": str(out)}, f"{rows} places in {out}\n", as_json=as_json)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.shipper import Shipper
     from ingest.stores import SeriesStore
 
-__all__ = ["register"]
+__all__ = ["reading_store", "register"]
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder; else as the settings say.")
@@ -86,7 +86,7 @@ def export(
         )
     start_ms, stop_ms = _window(start, stop)
     progress = TextProgress(sys.stderr)
-    with _reading(_settings(config, data)) as store:
+    with reading_store(_settings(config, data)) as store:
 
         def told(done: int, total: int) -> None:
             progress.advance("export", f"{quantity}: day {done} of {total}", done, total)
@@ -419,7 +419,7 @@ def _held(settings: "Settings") -> Generator[tuple["DataDir", "Journal", "Journa
 
 
 @contextmanager
-def _reading(settings: "Settings") -> Generator["SeriesStore"]:
+def reading_store(settings: "Settings") -> Generator["SeriesStore"]:
     """The store for reading, beside a program that runs."""
     from api.doctor import influx_target
     from ingest.journal import JournalReader

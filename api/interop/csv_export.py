@@ -1,6 +1,7 @@
 """What leaves as a table: columns for CSV (formulas guarded by `api.tables`) and Parquet."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -11,12 +12,13 @@ from api.operations.states import LuminaireStatus
 
 __all__ = [
     "ORDER_TIMES",
+    "SITUATION_TIMES",
     "TRUTH_TIMES",
     "asset_columns",
     "cost_columns",
     "order_columns",
     "situation",
-    "situation_cut_off_ms",
+    "situation_slot_ms",
     "truth_columns",
 ]
 
@@ -31,8 +33,6 @@ ORDER_TIMES = (
     "closed",
 )
 TRUTH_TIMES = ("start", "end")
-# The city's map meetings are twice a week, Monday and Thursday.
-MAP_DAYS = (0, 3)
 
 
 def order_columns(orders: Iterable[Any]) -> Columns:
@@ -149,24 +149,30 @@ def truth_columns(details: Iterable[Any]) -> Columns:
     return {name: [row[name] for row in rows] for name in (*names, "severity")}
 
 
-def situation_cut_off_ms(
-    now_ms: int,
-    *,
-    timezone: str = "Europe/Stockholm",
-    days: Sequence[int] = MAP_DAYS,
-    at: time = time(7, 0),
+def situation_slot_ms(
+    now_ms: int, *, zone: ZoneInfo, days: Collection[int], hour: int, step: int = 0
 ) -> int:
-    """The last moment at which a situation map was due, at or before now [ms, UTC]."""
-    zone = ZoneInfo(timezone)
+    """A moment at which a situation map is due [ms, UTC].
+
+    Parameters
+    ----------
+    days : collection of int
+        Weekdays, 0 = Monday.
+    hour : int
+        Local hour. One that daylight saving skips is an hour later on the clock, one that comes
+        twice is the first.
+    step : int
+        0 the last one at or before now, 1 the next after it.
+    """
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    day: date = now.astimezone(zone).date()
-    for back in range(8):
-        candidate = day - timedelta(days=back)
-        if candidate.weekday() in days:
-            due = datetime.combine(candidate, at, zone)
-            if due <= now:
-                return int(due.timestamp() * 1000)
-    raise ValueError("days must hold a weekday, 0 to 6")
+    first: date = now.astimezone(zone).date() - timedelta(days=8)
+    slots = [
+        datetime.combine(day, time(hour), zone).astimezone(UTC)
+        for day in (first + timedelta(days=n) for n in range(18))
+        if day.weekday() in days
+    ]
+    last = bisect_right(slots, now) - 1
+    return int(slots[last + step].timestamp() * 1000)
 
 
 def situation(
@@ -175,6 +181,7 @@ def situation(
     *,
     quiet_hours: Mapping[str, int],
     cut_off_ms: int,
+    made_ms: int | None = None,
 ) -> Columns:
     """The situation map ("lägesbild"): one row a place, unlit luminaires and low-activity hours.
 
@@ -183,13 +190,15 @@ def situation(
     quiet_hours : mapping of site to int
         Low-activity hours a week, where footfall is measured.
     cut_off_ms : int
-        As of when [ms, UTC].
+        What it was due for [ms, UTC].
+    made_ms : int, optional
+        As of when the states are [ms, UTC]; the cut-off, where it was made in time.
 
     Returns
     -------
     dict of str to list
-        `cut_off, site, area, lat, lon, luminaires, unlit, unknown, planned, low_activity_hours`;
-        the last is None where nobody is counted.
+        `cut_off, site, area, lat, lon, luminaires, unlit, unknown, planned, low_activity_hours,
+        made`; `low_activity_hours` is None where nobody is counted or too few pass to say.
     """
     places: dict[str, list[Asset]] = {}
     for asset in assets:
@@ -214,6 +223,7 @@ def situation(
             "unknown": words.count("unknown"),
             "planned": words.count("planned"),
             "low_activity_hours": quiet_hours.get(site),
+            "made": cut_off_ms if made_ms is None else made_ms,
         }
         for name in SITUATION:
             found[name].append(row[name])
@@ -231,4 +241,6 @@ SITUATION = (
     "unknown",
     "planned",
     "low_activity_hours",
+    "made",
 )
+SITUATION_TIMES = ("cut_off", "made")

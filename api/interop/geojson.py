@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from api.assets import Asset
+from api.interop.csv_export import SITUATION_TIMES
 from api.interop.open311 import stamp
 from api.operations.states import LuminaireStatus
 
@@ -75,7 +76,8 @@ def situation_map(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     for row in zip(*columns.values(), strict=True):
         place = dict(zip(columns, row, strict=True))
         lat, lon = place.pop("lat"), place.pop("lon")
-        place["cut_off"] = stamp(place["cut_off"])
+        for name in SITUATION_TIMES:
+            place[name] = stamp(place[name])
         if lat is not None and lon is not None:
             features.append(point(lat, lon, place, name=place["site"]))
     return {"type": "FeatureCollection", "features": features}

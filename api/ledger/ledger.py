@@ -16,6 +16,7 @@ from api.ledger.repeats import Repeats
 from api.ledger.requests import Requests
 from api.ledger.reviewing import Reviewing
 from api.ledger.schema import upgrade
+from api.ledger.situations import Situations
 from api.ledger.street import Street
 from api.ledger.telling import Telling
 from api.operations.sla import Policy, load_policy
@@ -23,7 +24,9 @@ from api.operations.sla import Policy, load_policy
 __all__ = ["Ledger", "open_ledger"]
 
 
-class Ledger(Street, Matters, Orders, Requests, Telling, Reviewing, Access, Repeats):
+class Ledger(
+    Street, Matters, Orders, Requests, Telling, Reviewing, Situations, Access, Repeats
+):
     """One ledger; safe to use from several threads.
 
     Parameters

@@ -23,6 +23,7 @@ _API = (
     "footfall",
     "interventions",
     "exports",
+    "situation_maps",
 )
 _PAGES = ("sign_in", "oidc", "pages", "places", "planning", "documents")
 

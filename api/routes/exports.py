@@ -225,23 +225,6 @@ def truth(form: Table, services: ServiceDep, _: City) -> Response:
     return table_file(form.value, columns, "truth", times=csv_export.TRUTH_TIMES)
 
 
-@router.get("/situation.{form}", response_class=Response, responses=FILES)
-def situation(form: Map, services: ServiceDep, _: Planner) -> Response:
-    """The situation map of the last Monday or Thursday, 07:00: one row a place."""
-    cut_off_ms = csv_export.situation_cut_off_ms(
-        services.clock.now_ms(), timezone=services.settings.timezone
-    )
-    columns = csv_export.situation(
-        services.ledger.assets(),
-        services.ledger.luminaire_states(),
-        quiet_hours={},
-        cut_off_ms=cut_off_ms,
-    )
-    if form is Map.GEOJSON:
-        return geo(geojson.situation_map(columns))
-    return table_file(form.value, columns, "situation", times=("cut_off",))
-
-
 @router.get("/crowd-flow.jsonld", response_class=Response, responses=FILES)
 def crowd_flow(
     services: ServiceDep,

@@ -167,18 +167,45 @@ def test_proved_orders_are_truth_and_rejected_ones_are_not(ledger: Ledger) -> No
     assert set(columns["kind"]) == {"lamp_failure"}
 
 
-def test_the_situation_map_is_cut_off_on_monday_and_thursday_at_seven(ledger: Ledger) -> None:
+def test_the_situation_map_is_due_on_monday_and_thursday_at_seven() -> None:
     zone = ZoneInfo("Europe/Stockholm")
 
-    def cut(text: str) -> str:
+    def due(text: str, step: int = 0) -> str:
         now = int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000)
-        at = csv_export.situation_cut_off_ms(now) / 1000
+        at = csv_export.situation_slot_ms(now, zone=zone, days=(0, 3), hour=7, step=step) / 1000
         return datetime.fromtimestamp(at, zone).isoformat()[:16]
 
-    assert cut("2026-11-23T06:59") == "2026-11-19T07:00"
-    assert cut("2026-11-23T07:00") == "2026-11-23T07:00"
-    assert cut("2026-11-25T12:00") == "2026-11-23T07:00"
-    assert cut("2026-10-26T07:00") == "2026-10-26T07:00"
+    assert due("2026-11-23T06:59") == "2026-11-19T07:00"
+    assert due("2026-11-23T07:00") == "2026-11-23T07:00"
+    assert due("2026-11-25T12:00") == "2026-11-23T07:00"
+    assert due("2026-10-26T07:00") == "2026-10-26T07:00"
+    assert due("2026-11-23T06:59", 1) == "2026-11-23T07:00"
+    assert due("2026-11-23T07:00", 1) == "2026-11-26T07:00"
+
+
+@given(
+    now_ms=st.integers(1_700_000_000_000, 1_900_000_000_000),
+    days=st.sets(st.integers(0, 6), min_size=1),
+    hour=st.integers(0, 23),
+)
+def test_whatever_the_clock_every_slot_is_passed_once(
+    now_ms: int, days: set[int], hour: int
+) -> None:
+    """Daylight saving skips and repeats hours: still one slot for each of the days."""
+    zone = ZoneInfo("Europe/Stockholm")
+    last, following = (
+        csv_export.situation_slot_ms(now_ms, zone=zone, days=days, hour=hour, step=step)
+        for step in (0, 1)
+    )
+    assert last <= now_ms < following
+    assert following == csv_export.situation_slot_ms(following, zone=zone, days=days, hour=hour)
+    between = (following - last) / 86_400_000
+    assert 0.9 < between < 7.1
+    if len(days) == 7:
+        assert between < 1.1
+
+
+def test_the_situation_map_has_a_row_a_place(ledger: Ledger) -> None:
     columns = csv_export.situation(
         ledger.assets(), ledger.luminaire_states(), quiet_hours={"Söder 1": 40}, cut_off_ms=NOW_MS
     )
