@@ -133,7 +133,7 @@ class CollectorSettings:
         How often devices are told what is durable [s]; 0 = never.
     """
 
-    linger_s: float = 0.005
+    linger_s: float = 0.008
     batch_messages: int = 1000
     inbox_messages: int = 20_000
     retained_max_age_s: float = 86_400.0

@@ -167,6 +167,7 @@ class JournalReader:
         upto_id: int | None = None,
         *,
         day: int | None = None,
+        after_id: int | None = None,
     ) -> Columns:
         """What lies in the journal of a quantity with `start_ms <= time_ms < stop_ms`.
 
@@ -179,6 +180,8 @@ class JournalReader:
             Only entries up to and with this id.
         day : int, optional
             Only entries of this UTC day.
+        after_id : int, optional
+            Only entries above this id: what came since.
         """
         sql = "SELECT t_min, t_max, b FROM entry WHERE quantity = ? AND t_max >= ? AND t_min < ?"
         args: list[str | int] = [quantity, start_ms, stop_ms]
@@ -191,6 +194,9 @@ class JournalReader:
         if upto_id is not None:
             sql += " AND id <= ?"
             args.append(upto_id)
+        if after_id is not None:
+            sql += " AND id > ?"
+            args.append(after_id)
         wanted = None if devices is None else self._chosen(devices)
         parts: list[Rows] = []
         # One blob at a time: of a city's day, what is not wanted must not fill the memory.

@@ -17,7 +17,7 @@ import mqtt5
 
 from ingest.sources import Deliver, Message
 from ingest.sources.paho import PahoLink
-from ingest.sources.session import Ended, Link, MqttSource
+from ingest.sources.session import FEW, GATHER_S, Ended, Link, MqttSource
 
 __all__ = ["Mqtt5Link", "Mqtt5Source"]
 
@@ -27,9 +27,6 @@ PUBACK: Final = struct.Struct(">BBH")  # 3.4: type, two bytes left, packet id; n
 PUBACK_HEADER: Final = (0x40, 2)
 PUBLISH_QOS0: Final = 0x30
 LONGEST_PACKET: Final = 1 << 26  # far above every broker's limit; more is a broken stream
-
-GATHER_S: Final = 0.002
-FEW: Final = 16
 
 # Reason codes by number (2.4): the codec's enumerations can be compared, but not hashed.
 OTHER_VERSION: Final = (129, 130, 132)  # malformed packet, protocol error, unsupported version
@@ -48,12 +45,7 @@ class Mqtt5Source(MqttSource):
 
 
 class Mqtt5Link(asyncio.Protocol):
-    """One connection.
-
-    A busy broker writes about one message a packet, and waking up for each costs more than reading
-    it. So when chunks come quickly and hold little, reading rests for `GATHER_S` and the next chunk
-    holds what came meanwhile; a quiet connection is read at once.
-    """
+    """One connection."""
 
     def __init__(self, source: MqttSource, deliver: Deliver) -> None:
         self.source = source

@@ -18,7 +18,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.sources import Deliver, Message
-from ingest.sources.session import Ended, Link, MqttSource
+from ingest.sources.read_ahead import ReadAheadContext, ReadAheadSocket
+from ingest.sources.session import FEW, GATHER_S, Ended, Link, MqttSource
 
 __all__ = ["PahoLink", "PahoSource"]
 
@@ -50,7 +51,9 @@ class PahoLink:
         self.up = False
         self.session_present = False
         self.arrived: list[Message] = []
-        self.watched: socket.socket | None = None
+        self.watched: ReadAheadSocket | None = None
+        self.last_read_s = 0.0
+        self.resting: asyncio.TimerHandle | None = None
         self.client = self._make_client()
 
     def _make_client(self) -> mqtt.Client:
@@ -67,8 +70,7 @@ class PahoLink:
         client.connect_timeout = self.settings.connack_timeout_s
         if self.settings.username is not None:
             client.username_pw_set(self.settings.username, self.settings.password)
-        if self.source.tls is not None:
-            client.tls_set_context(self.source.tls)
+        client.tls_set_context(ReadAheadContext(self.source.tls))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - it has what paho asks of one
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -214,7 +216,7 @@ class PahoLink:
         # Called in the thread that connects.
         self.loop.call_soon_threadsafe(self._start_watching, sock)
 
-    def _start_watching(self, sock: socket.socket) -> None:
+    def _start_watching(self, sock: ReadAheadSocket) -> None:
         if sock.fileno() < 0:
             return
         self.watched = sock
@@ -225,6 +227,9 @@ class PahoLink:
         self._unwatch()
 
     def _unwatch(self) -> None:
+        if self.resting is not None:
+            self.resting.cancel()
+            self.resting = None
         if self.watched is not None and self.watched.fileno() >= 0:
             self.loop.remove_reader(self.watched)
             self.loop.remove_writer(self.watched)
@@ -233,7 +238,7 @@ class PahoLink:
     def _on_register_write(self, _client: mqtt.Client, _userdata: Any, sock: Any) -> None:
         self.loop.call_soon_threadsafe(self._watch_writing, sock)
 
-    def _watch_writing(self, sock: socket.socket) -> None:
+    def _watch_writing(self, sock: ReadAheadSocket) -> None:
         if sock.fileno() >= 0 and self.client.want_write():
             self.loop.add_writer(sock, self._writable)
 
@@ -243,38 +248,62 @@ class PahoLink:
 
     def _writable(self) -> None:
         self.client.loop_write()
+        sock = self.watched
+        if sock is None or sock.fileno() < 0:
+            return
+        try:
+            if not sock.flush():  # the client thinks that all is sent
+                self.loop.add_writer(sock, self._writable)
+            elif not self.client.want_write():
+                self.loop.remove_writer(sock)
+        except OSError:
+            self.loop.remove_writer(sock)  # the next reading tells the client
 
     def watch(self, *, reading: bool) -> None:
         """Listen to the socket, or do not."""
         if self.watched is None or self.watched.fileno() < 0:
             return
-        if reading:
-            self.loop.add_reader(self.watched, self._readable)
-            self.loop.call_soon(self._readable)  # TLS may hold what raises no event
-        else:
+        if not reading:
             self.loop.remove_reader(self.watched)
+        elif self.resting is None:
+            self.loop.add_reader(self.watched, self._readable)
+            self.loop.call_soon(self._readable)  # what was read ahead raises no event
 
     def _readable(self) -> None:
         """Read what is there, up to a budget, and hand it over at once."""
-        if not self.source.reading:
+        if not self.source.reading or self.resting is not None:
             return
         again = True
         for _ in range(DRAIN):
             before = len(self.arrived)
             self.client.loop_read()
-            sock = self.client.socket()
+            sock = self.watched
             if sock is None:
                 again = False
                 break
-            pending = getattr(sock, "pending", None)
-            if len(self.arrived) == before and not (pending and pending()):
+            if len(self.arrived) == before and not sock.pending():
                 again = False
                 break
+        few = len(self.arrived) < FEW
         if self.arrived:
             arrived, self.arrived = self.arrived, []
             self.deliver(arrived)
+        now_s = self.loop.time()
         if again:
             self.loop.call_soon(self._readable)
+        elif few and now_s - self.last_read_s < GATHER_S:
+            self._rest_a_while()
+        self.last_read_s = now_s
+
+    def _rest_a_while(self) -> None:
+        """Let more come before reading on, as the fast source does."""
+        if self.watched is not None and self.source.reading:
+            self.loop.remove_reader(self.watched)
+            self.resting = self.loop.call_later(GATHER_S, self._read_on)
+
+    def _read_on(self) -> None:
+        self.resting = None
+        self.watch(reading=self.source.reading)
 
     # ------------------------------------------------------------------ what the source asks
 

@@ -52,6 +52,16 @@ def packets(n: int, readings: int) -> list[bytes]:
     ]
 
 
+def without_properties(publish: bytes) -> bytes:
+    """The same packet in MQTT 3.1.1, which has no properties after the packet id."""
+    body = publish[2:] if publish[1] < 128 else publish[3:]
+    properties = 2 + int.from_bytes(body[:2], "big") + 2
+    body = body[:properties] + body[properties + 1 :]
+    size = len(body)
+    head = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
+    return publish[:1] + head + body
+
+
 def stream(sock: socket.socket, todo: list[bytes], window: int) -> None:
     """Send all, with at most `window` unacknowledged."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -77,8 +87,9 @@ def packet(sock: socket.socket) -> bytes:
     return data
 
 
-def serve(port: int, todo: list[bytes], window: int) -> None:
+def serve(port: int, n: int, readings: int, window: int) -> None:
     """Be the broker of one subscriber."""
+    todo = packets(n, readings)
     listener = socket.create_server(("127.0.0.1", port))
     print("ready", flush=True)
     sock, _ = listener.accept()
@@ -90,6 +101,7 @@ def serve(port: int, todo: list[bytes], window: int) -> None:
         codes = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE] * len(filters.topic_filters)  # type: ignore[union-attr]
         sock.sendall(mqtt5.SubAckPacket(filters.packet_id, codes).write())  # type: ignore[union-attr]
     else:
+        todo = [without_properties(one) for one in todo]
         sock.sendall(b"\x20\x02\x00\x00")
         subscribe = packet(sock)
         sock.sendall(b"\x90\x03" + subscribe[2:4] + b"\x01")
@@ -99,8 +111,9 @@ def serve(port: int, todo: list[bytes], window: int) -> None:
         sock.recv(100)
 
 
-def publish(port: int, todo: list[bytes], window: int) -> None:
+def publish(port: int, n: int, readings: int, window: int) -> None:
     """Be a publisher; ends when the broker has confirmed all."""
+    todo = packets(n, readings)
     sock = socket.create_connection(("127.0.0.1", port))
     sock.sendall(mqtt5.ConnectPacket("load", clean_start=True, keep_alive=60).write())
     packet(sock)
@@ -112,4 +125,4 @@ def publish(port: int, todo: list[bytes], window: int) -> None:
 
 if __name__ == "__main__":
     what, port, n, readings = sys.argv[1], *map(int, sys.argv[2:5])
-    (serve if what == "serve" else publish)(port, packets(n, readings), WINDOW)
+    (serve if what == "serve" else publish)(port, n, readings, WINDOW)

@@ -2,8 +2,9 @@
 
 raw: a socket, framing in Python, acknowledgements in one write; the limit.
 paho: paho-mqtt as its documentation shows it, which acknowledges by itself; keeps nothing.
-mqtt5, compatible: our collector with everything on (decode, plausibility, repeats, receipts,
-journal with synchronous FULL, acknowledgement after the commit), by either source.
+mqtt5, compatible, compatible_3_1_1: our collector with everything on (decode, plausibility,
+repeats, receipts, journal with synchronous FULL, acknowledgement after the commit), by either
+source; in 3.1.1 a broker without MQTT 5 is spoken to.
 """
 
 import asyncio
@@ -118,7 +119,8 @@ def collector(kind: str, port: int, n: int, folder: Path) -> None:
 
     async def main() -> None:
         journal = Journal(folder / "journal.db", quota_bytes=4 << 30, now_ms=now_ms)
-        settings = MqttSettings(port=port, client_id="bench", filters=(FILTER,))
+        protocol = "3.1.1" if kind.endswith("3_1_1") else "auto"
+        settings = MqttSettings(port=port, client_id="bench", filters=(FILTER,), protocol=protocol)
         source = (Mqtt5Source if kind == "mqtt5" else PahoSource)(settings)
         registry = Registry([DeviceEntry(f"HBG-L-{i:05}", interval_s=600.0) for i in range(33_000)])
         watch = Stopwatch(n)

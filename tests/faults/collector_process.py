@@ -102,7 +102,7 @@ async def main(folder: Path, port: int, kind: str, client_id: str, filters: list
         registry=lambda: registry,
         now_ms=now_ms,
         settings=CollectorSettings(
-            retry_s=0.05, linger_s=0.3 if (folder / "acknowledge-first").exists() else 0.005
+            retry_s=0.05, linger_s=0.3 if (folder / "acknowledge-first").exists() else 0.008
         ),
     )
     shipper = StoreShipper(journal, reader, MoodyStore(folder), now_ms=now_ms, draw=lambda: 0.05)
