@@ -55,7 +55,7 @@ def last_noon(time_ms: int) -> int:
 def lay_out(
     row: Ints,
     time_ms: Times,
-    value: npt.NDArray[np.float64],
+    value: Floats | npt.NDArray[np.float64],
     *,
     n: int,
     start_ms: int,
@@ -69,7 +69,7 @@ def lay_out(
         The device's row; readings with a negative row are left out.
     time_ms : int64 (m,)
         Those outside the window are left out.
-    value : float64 (m,)
+    value : float32 or float64 (m,)
         NaN and infinities are left out.
     n : int
         Number of rows.
@@ -108,7 +108,7 @@ def devices_in_blocks(row: Ints, n: int) -> bool:
 
 
 def settle_shared_slots(
-    out: Floats, key: npt.NDArray[np.int64], value: npt.NDArray[np.float64]
+    out: Floats, key: npt.NDArray[np.int64], value: Floats | npt.NDArray[np.float64]
 ) -> None:
     """Put the median where several readings share a slot; `key` has equal ones side by side."""
     twin = key[1:] == key[:-1]

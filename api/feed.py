@@ -195,7 +195,8 @@ def device_numbers(column: Any, number_of: dict[str, int]) -> npt.NDArray[np.int
     words = [str(w) for w in whole.dictionary.to_pylist()]
     codes = np.array([number_of.setdefault(w, len(number_of)) for w in words], dtype=np.int32)
     index = pc.fill_null(whole.indices, len(words)).to_numpy(zero_copy_only=False)
-    return np.append(codes, np.int32(-1))[index]
+    numbers: npt.NDArray[np.int32] = np.append(codes, np.int32(-1))[index]
+    return numbers
 
 
 def read_events(tables: Iterable[ArrowTable], remarks: list[str]) -> list[StoredEvent]:

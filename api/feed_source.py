@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -199,7 +200,7 @@ class FeedSource:
         )
 
 
-def joined(parts: list[npt.NDArray[np.generic]], kind: type[np.generic]) -> npt.NDArray:  # type: ignore[type-arg]  # the caller names the kind
+def joined(parts: Sequence[npt.NDArray[Any]], kind: type[np.generic]) -> npt.NDArray[Any]:
     """Arrays one after the other; an empty one of this kind of none."""
     if not parts:
         return np.zeros(0, dtype=kind)
@@ -211,7 +212,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self.number_of: dict[str, int] = {}
-        self._pieces: dict[tuple[Quantity, int], list[list[npt.NDArray[np.generic]]]] = {}
+        self._pieces: dict[tuple[Quantity, int], list[list[npt.NDArray[Any]]]] = {}
 
     def add(
         self,
@@ -250,12 +251,10 @@ class Gathering:
         return FeedSource(ids, nights, events)
 
 
-def in_order(
-    columns: Iterable[npt.NDArray[np.generic]], order: Ints, night: int
-) -> NightOfReadings:
+def in_order(columns: Iterable[npt.NDArray[Any]], order: Ints, night: int) -> NightOfReadings:
     """Sort one night by device and time; of equal ones the last arrival stays."""
     device, at_ms, value, delta = columns
-    device = order[device]
+    device = order[device].astype(np.int32)
     # One number to sort by is four times as fast as several keys.
     key = device.astype(np.int64) * DAY_MS + at_ms
     if np.any(key[1:] < key[:-1]):

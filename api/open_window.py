@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from analytics.clocks import EARLY_MS, clock_votes, doubted
-from analytics.grid import DAY_MS, SLOT_MS, SLOTS, Bools, Floats, Ints, Times, lay_out
+from analytics.grid import DAY_MS, SLOT_MS, SLOTS, Bools, Floats, Times, lay_out
+from api.strand import Strand
 from api.window_readings import READ, Part, ReadingSource, WindowReader, joined
 from ingest.reading import Flag, Quantity
 from ingest.stores import Columns
@@ -64,94 +65,6 @@ class OpenNight:
     seen_ms: Times
     gasp_ms: Times
     shift_ms: Times
-
-
-class Strand:
-    """All readings of one quantity in the window, in the order they came."""
-
-    def __init__(self, n: int, start_ms: int) -> None:
-        self.n, self.start_ms = n, start_ms
-        self.size = 0
-        self._held = Part(*(np.zeros(0, kind) for kind in ("i4", "i4", "f4", "i4")))  # type: ignore[arg-type]  # offsets, 4 bytes
-        self.newest = np.full(n, np.iinfo(np.int64).min, dtype=np.int64)
-        self.corrected: Ints = np.zeros(0, dtype=np.int32)  # devices whose readings changed
-
-    def part(self, keep: Any = slice(None)) -> Part:
-        """Readings as they are held, or some of them, with full times."""
-        held, size = self._held, self.size
-        return Part(
-            held.row[:size][keep],
-            held.time_ms[:size][keep].astype(np.int64) + self.start_ms,
-            held.value[:size][keep],
-            held.delta_ms[:size][keep],
-        )
-
-    def of_rows(self, wanted: Bools) -> Part:
-        """Readings of some devices."""
-        return self.part(np.flatnonzero(wanted[self._held.row[: self.size]]))
-
-    def since(self, time_ms: int) -> Part:
-        """Readings dated from a moment on."""
-        return self.part(np.flatnonzero(self._held.time_ms[: self.size] >= time_ms - self.start_ms))
-
-    def take(self, part: Part) -> Part:
-        """Add readings; what was there already is replaced. Returns those that changed anything."""
-        part = newest_of_repeats(part)
-        again = part.time_ms <= self.newest[part.row]
-        if again.any():
-            part = self._without_known(part, again)
-        self._append(part)
-        np.maximum.at(self.newest, part.row, part.time_ms)
-        return part
-
-    def drop_outside(self, wanted: Bools) -> None:
-        """Forget what some devices dated outside of the window."""
-        held, size = self._held, self.size
-        at = held.time_ms[:size]
-        keep = ~wanted[held.row[:size]] | ((at >= 0) & (at < DAY_MS))
-        if keep.all():
-            return
-        for name in ("row", "time_ms", "value", "delta_ms"):
-            column = getattr(held, name)
-            kept = column[:size][keep]
-            column[: len(kept)] = kept
-        self.size = int(keep.sum())
-
-    def _without_known(self, part: Part, again: Bools) -> Part:
-        """Replace the values of readings that are held; what is left is new or changed."""
-        asked = np.zeros(self.n, dtype=bool)
-        asked[part.row[again]] = True
-        at = np.flatnonzero(asked[self._held.row[: self.size]])
-        held_key = key_of(self._held.row[at], self._held.time_ms[at])
-        order = np.argsort(held_key)
-        held_key, at = held_key[order], at[order]
-        key = key_of(part.row, part.time_ms - self.start_ms)
-        place = np.minimum(np.searchsorted(held_key, key), max(len(at) - 1, 0))
-        known = held_key[place] == key if len(at) else np.zeros(len(key), dtype=bool)
-        there = at[place[known]] if len(at) else at
-        same = self._held.value[there] == part.value[known]
-        self._held.value[there] = part.value[known]
-        delta = self._held.delta_ms[there]
-        # An identical repeat keeps when it came first.
-        self._held.delta_ms[there] = np.where(same, delta, part.delta_ms[known])
-        self.corrected = part.only(known).row[~same]
-        return part.only(~known)
-
-    def _append(self, part: Part) -> None:
-        size = self.size + len(part)
-        if size > len(self._held.row):
-            room = max(2 * len(self._held.row), size, 4096)
-            for name in ("row", "time_ms", "value", "delta_ms"):
-                column = getattr(self._held, name)
-                wider = np.zeros(room, column.dtype)
-                wider[: self.size] = column[: self.size]
-                setattr(self._held, name, wider)
-        new = slice(self.size, size)
-        self._held.row[new] = part.row
-        self._held.time_ms[new] = part.time_ms - self.start_ms
-        self._held.value[new] = part.value
-        self._held.delta_ms[new] = part.delta_ms
-        self.size = size
 
 
 class OpenWindow:
@@ -231,20 +144,20 @@ class OpenWindow:
         moved = self._shift != 0
         recent_ms = now_ms - now_ms % SLOT_MS - RECENT_SLOTS * SLOT_MS
         fresh: dict[Quantity, Part] = {}
-        for quantity, part in news.items():
+        for quantity, came in news.items():
             strand = self._strands[quantity]
-            at = part.time_ms - self._start_ms
+            at = came.time_ms - self._start_ms
             inside = (at >= 0) & (at < DAY_MS)
-            part = part if inside.all() else part.only(inside | moved[part.row])
-            fresh[quantity] = part = strand.take(part)
+            # Outside the window only what a moved clock dated there is of use.
+            part = strand.take(came if inside.all() else came.only(inside | moved[came.row]))
+            fresh[quantity] = part
             late = (part.time_ms < recent_ms) | (part.delta_ms < -EARLY_MS)
             again[part.row[late]] = True
             if len(strand.corrected):
                 again[strand.corrected] = True
                 strand.corrected = strand.corrected[:0]
                 self._votes[:] = 0
-            inside = (part.time_ms >= self._start_ms) & (part.time_ms < self._start_ms + DAY_MS)
-            votes = part if inside.all() else part.only(inside)
+            votes = self._inside(part)
             self._votes += clock_votes(votes.row, votes.delta_ms.astype(np.int64), n=n)
         again |= self._move_clocks(readings, now_ms)
         again |= self._shift != 0
@@ -321,20 +234,3 @@ class OpenWindow:
             if quantity is Quantity.LAMP_STATUS:
                 gasp = there & ((np.nan_to_num(part.value).astype(np.int64) & LAST_GASP) > 0)
                 np.maximum.at(self._gasp, part.row[gasp], time_ms[gasp])
-
-
-def key_of(row: Ints, at_ms: Any) -> Times:
-    """One number for a device and a moment within some weeks."""
-    return row.astype(np.int64) * (1 << 33) + at_ms.astype(np.int64) + (1 << 32)
-
-
-def newest_of_repeats(part: Part) -> Part:
-    """The last of equal (device, time), in place of the first of them."""
-    if len(part) < 2:
-        return part
-    order = np.lexsort((part.time_ms, part.row))
-    row, time_ms = part.row[order], part.time_ms[order]
-    last = np.r_[(row[1:] != row[:-1]) | (time_ms[1:] != time_ms[:-1]), True]
-    if last.all():
-        return part
-    return part.only(order[last])

@@ -144,7 +144,7 @@ class Published:
                 r
                 for m in news.rows
                 for r in open_rows.get(m, [])
-                # A loss of supply that is still open is the same one, however many days ago it began.
+                # A loss of supply that is open still is the same one, however old it is.
                 if r.kind is news.kind or r.start_ms >= news.start_ms - SAME_MATTER_MS
             ]
             same = [r for r in out if r.kind is news.kind]

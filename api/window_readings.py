@@ -129,7 +129,7 @@ class WindowReader:
             parts[quantity] = part = self.part(quantity, found, now_ms)
             votes += clock_votes(part.row, part.delta_ms.astype(np.int64), n=n)
         shift = self.shift_of(parts, doubted(votes[0], votes[1]))
-        moved = np.flatnonzero(shift)
+        moved = np.flatnonzero(shift).astype(np.int32)
         extra = self.beside(readings, start_ms, now_ms, shift, moved) if len(moved) else {}
         laid = {q: self._lay_out(q, parts.pop(q), extra.get(q), start_ms, shift) for q in READ}
         lux = laid[Quantity.ILLUMINANCE]
