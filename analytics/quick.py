@@ -13,11 +13,14 @@ from analytics.nights import DARK_BELOW, LEAST_LIT_LX
 from analytics.rules import Rules
 from analytics.street import Street
 
-__all__ = ["quick_look"]
+__all__ = ["AT_ONCE_MS", "TOLD_MS", "quick_look"]
 
 MINUTE_MS = 60_000
 WAIT_AT_MOST_MS = 40 * MINUTE_MS
 TOLD_MS = 15 * MINUTE_MS  # a device that restarts speaks again within that
+# So many of one cabinet or feeder at once lost it for good, or all would be back by now.
+AT_ONCE, AT_ONCE_SHARE = 20, 0.8
+AT_ONCE_MS, AT_ONCE_SPAN_MS, ECHO_MS = 20_000, 2 * MINUTE_MS, 10_000
 
 
 def quick_look(
@@ -62,7 +65,8 @@ def quick_look(
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
     quiet, hushed, stopped = silent_now(seen_ms, memory, street, rules, now_ms)
     gasped = last_word_was_loss(told_ms, stopped)
-    told = gasped & (now_ms - told_ms >= TOLD_MS)
+    patience_ms = np.where(gone_at_once(told_ms, stopped, whole), AT_ONCE_MS, TOLD_MS)
+    told = gasped & (now_ms - told_ms >= patience_ms)
     # A switched feeder is silent by day; at night its silence counts after an hour of burning.
     lit: Bools = np.stack([e.lit[max(now_slot - 7, 0) : now_slot].all() for e in expected])
     burning = lit[group] & (now_slot >= 7)
@@ -120,6 +124,25 @@ def waits(
 def last_word_was_loss(told_ms: Times, seen_ms: Times) -> Bools:
     """Devices that said their supply was going and have not spoken since."""
     found: Bools = (told_ms > 0) & (seen_ms <= told_ms + SLOT_MS)
+    return found
+
+
+def gone_at_once(told_ms: Times, seen_ms: Times, whole: Whole) -> Bools:
+    """Luminaires of a cabinet or feeder that said nearly all at once that their supply goes.
+
+    At least twenty of it and four fifths, within two minutes, and none of these has spoken since:
+    one that restarts after a dip says so within seconds.
+    """
+    found = np.zeros(len(told_ms), dtype=bool)
+    last_word = (told_ms > 0) & (seen_ms <= told_ms + ECHO_MS)
+    for group in (whole.cabinet, whole.feeder):
+        for padded in group:
+            members = padded[padded >= 0]
+            gone = members[last_word[members]]
+            if len(gone) < max(AT_ONCE, AT_ONCE_SHARE * len(members)):
+                continue
+            if np.ptp(told_ms[gone]) <= AT_ONCE_SPAN_MS:
+                found[gone] = True
     return found
 
 
@@ -201,11 +224,13 @@ def others_silent(
     """Whether the gateway, not the feeder, explains a silent section.
 
     Who has not spoken since the section stopped does not speak for the gateway, however long it
-    may be silent by its own interval.
+    may be silent by its own interval. The section itself stopped up to an interval after it was
+    last heard.
     """
     rows = section.rows
     wait_ms = 1000 * np.maximum(np.nan_to_num(street.interval_s, nan=600), 600)
-    quiet = (seen_ms <= section.start_ms + wait_ms) & (seen_ms > 0)
+    since_ms = section.start_ms + np.maximum(wait_ms, wait_ms[rows].max())
+    quiet = (seen_ms <= since_ms) & (seen_ms > 0)
     if silent[rows].mean() < 0.5:
         return False
     gateways = np.unique(street.gateway[rows])

@@ -1,0 +1,225 @@
+"""What a light round may say, how soon, and that noon says the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from street_of_lamps import Street
+
+from analytics.grid import window_start
+from analytics.rules import Rules
+from api.assets import AssetKind, Supply, Switching
+from api.feature_store import FeatureStore
+from api.night_round import NightRound
+from ingest.reading import Quantity
+from ingest.stores import Columns
+
+MINUTE_MS = 60_000
+
+
+def engine_of(street, store):
+    """A round that has settled the first night."""
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    engine.noon_round(store, window_start(street.first_night + 1))
+    return engine
+
+
+def said(result):
+    return {(f.device_id, f.kind.value, f.cause_kind.value, f.cause_id) for f in result.findings}
+
+
+def first_word(engine, store, street, hour, *, night=1, minutes=200):
+    """Minutes from a moment to the first finding of a light round, and that round's result."""
+    for minute in range(0, minutes, 10):
+        result = engine.light_round(store, street.moment(night, hour + minute / 60))
+        if result.findings:
+            return minute, result
+    return None, None
+
+
+def behind(street, gateways):
+    """The feeders behind these gateways, the others each behind their own."""
+    street.assets = [replace(a, gateway=gateways.get(a.feeder, a.gateway)) for a in street.assets]
+    return street
+
+
+def with_status(store, street, lamps, moment_ms, bits=128):
+    """Some lamps report status bits once."""
+    n = len(lamps)
+    store.add(
+        Quantity.LAMP_STATUS,
+        Columns(
+            np.arange(n, dtype=np.int32),
+            np.full(n, moment_ms, np.int64),
+            np.full(n, float(bits)),
+            np.full(n, moment_ms + 1000, np.int64),
+            np.zeros(n, np.uint8),
+            [street.assets[i].device_id for i in lamps],
+        ),
+    )
+    return store
+
+
+@pytest.mark.parametrize("slow_s", [600, 900, 1800])
+def test_a_gateways_outage_is_no_loss_of_supply_however_slow_the_others_behind_it_are(slow_s):
+    street = behind(Street(feeders=6, supply=Supply.MAINS), {"F0": "G-A", "F1": "G-A", "F2": "G-A"})
+    quick = {"F0"}
+    street.assets = [
+        replace(a, interval_s=600.0 if a.feeder in quick else float(slow_s)) for a in street.assets
+    ]
+    every = slow_s // 600 if slow_s >= 1200 else 1
+    for row, asset in enumerate(street.assets):
+        if asset.feeder in {"F1", "F2"}:
+            street.heard[row, np.arange(street.heard.shape[1]) % every != 0] = False
+    street.heard[:18, street.at(1, 8) :] = False
+    store = street.store()
+    engine = engine_of(street, store)
+    for minute in range(0, 300, 10):
+        result = engine.light_round(store, street.moment(1, 8 + minute / 60))
+        assert result.findings == [], minute
+
+
+def test_a_feeder_that_stops_while_the_others_behind_its_gateway_speak_is_out():
+    street = behind(Street(feeders=3, supply=Supply.MAINS), {"F0": "G-A", "F1": "G-A"})
+    street.heard[:6, street.at(1, 8) :] = False
+    store = street.store()
+    minute, result = first_word(engine_of(street, store), store, street, 8)
+    assert minute <= 75
+    assert {c for *_, c in said(result)} == {"F0"}
+
+
+@pytest.mark.parametrize("kind", ["last gasp", "fault report"])
+def test_what_the_devices_said_themselves_needs_nobody_else_behind_the_gateway(kind):
+    street = Street(feeders=3, supply=Supply.MAINS)  # each feeder alone behind its gateway
+    street.heard[:6, street.at(1, 8) :] = False
+    if kind == "fault report":
+        for lamp in range(4):
+            street.report(lamp, 1, 8.02, "supply_loss", True)
+    store = street.store()
+    if kind == "last gasp":
+        with_status(store, street, [0, 1, 2, 3], street.moment(1, 8.02))
+    engine = engine_of(street, store)
+    minute, result = first_word(engine, store, street, 8)
+    # The two that said nothing are known to be gone when they have missed their turn.
+    assert minute <= 40
+    noon = engine.noon_round(store, window_start(street.first_night + 2))
+    assert {(k, c) for _, k, _, c in said(noon)} == {("supply_loss", "F0")}
+    assert {f.incident for f in noon.findings} == {f.incident for f in result.findings}
+
+
+def test_a_silent_feeder_alone_behind_its_gateway_waits_for_noon():
+    street = Street(feeders=3, supply=Supply.MAINS)
+    street.heard[:6, street.at(1, 8) :] = False
+    store = street.store()
+    assert first_word(engine_of(street, store), store, street, 8) == (None, None)
+
+
+def test_one_false_report_is_no_loss_of_supply():
+    street = Street(feeders=3, supply=Supply.MAINS)
+    street.report(0, 1, 8, "supply_loss", True)
+    street.report(1, 1, 8, "supply_loss", True)
+    store = street.store()
+    assert first_word(engine_of(street, store), store, street, 8) == (None, None)
+
+
+def test_a_cabinet_is_one_order_though_its_feeders_show_it_at_different_times():
+    street = Street(feeders=6, supply=Supply.MAINS)
+    street.assets = [
+        replace(
+            a,
+            gateway="G",
+            cabinet="C-out" if a.feeder in {"F0", "F1", "F2"} else a.cabinet,
+            supply=Supply.BATTERY if a.feeder == "F0" else Supply.MAINS,
+        )
+        for a in street.assets
+    ]
+    out = street.at(1, 8)
+    street.lit[:6, out:] = 0  # battery devices go on reporting, and see darkness
+    street.heard[6:18, out:] = False
+    store = street.store()
+    engine = engine_of(street, store)
+    minute, result = first_word(engine, store, street, 8)
+    assert minute <= 45
+    for later in range(minute, 180, 10):
+        result = engine.light_round(store, street.moment(1, 8 + later / 60))
+    noon = engine.noon_round(store, window_start(street.first_night + 2))
+    for picture in (result, noon):
+        assert len(picture.findings) == 18
+        assert len({f.incident for f in picture.findings}) == 1
+        assert {f.cause_id for f in picture.findings} == {"C-out"}
+
+
+def test_an_outage_of_four_days_is_one_order_all_the_time():
+    street = Street(feeders=3, nights=6)
+    street.lit[:6, street.at(1, 8) : street.at(5, 0)] = 0
+    store = street.store()
+    engine = engine_of(street, store)
+    for night in range(1, 6):
+        for minute in range(30, 24 * 60, 30):
+            engine.light_round(store, street.moment(night, minute / 60))
+        result = engine.noon_round(store, window_start(street.first_night + night + 1))
+    assert len(result.findings) == 6
+    assert len({f.incident for f in result.findings}) == 1
+    assert all(f.end_ms is not None for f in result.findings)
+
+
+def test_five_in_a_row_are_told_within_three_quarters_of_an_hour():
+    street = Street(feeders=3, lamps=12)
+    street.lit[3:8, street.at(1, 8) :] = 0
+    store = street.store()
+    minute, result = first_word(engine_of(street, store), store, street, 8)
+    assert minute <= 45
+    assert {(k, c) for _, k, c, _ in said(result)} == {("supply_loss", "segment")}
+    assert len(result.findings) == 5
+
+
+@pytest.mark.parametrize("hour", [1, 8, 20])
+def test_a_tunnel_fully_dark_is_told_within_three_quarters_of_an_hour_day_and_night(hour):
+    street = Street(feeders=2, lamps=6, sky_share=0.0)
+    street.lit[:3] = 1
+    street.assets = [
+        replace(
+            a, kind=AssetKind.TUNNEL, switching=Switching.ALWAYS, site="Norra", segment="T", lat=LAT
+        )
+        if i < 3
+        else a
+        for i, a in enumerate(street.assets)
+    ]
+    street.lit[:3, street.at(1, hour) :] = 0
+    store = street.store()
+    minute, result = first_word(engine_of(street, store), store, street, hour)
+    assert minute <= 45
+    assert {f.device_id for f in result.findings} == {"L0-00", "L0-01", "L0-02"}
+    assert len({f.incident for f in result.findings}) == 1
+
+
+LAT = 56.05
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_light_and_noon_rounds_end_in_the_same_findings(seed):
+    rng = np.random.default_rng(seed)
+    street = Street(feeders=5, lamps=8, nights=3, seed=seed)
+    street.assets = [
+        replace(a, gateway="G", supply=Supply.MAINS if a.feeder in {"F1", "F3"} else Supply.BATTERY)
+        for a in street.assets
+    ]
+    start = street.at(1, rng.uniform(6.5, 13))
+    feeder = int(rng.integers(5))
+    rows = slice(8 * feeder, 8 * feeder + 8)
+    if feeder in (1, 3):
+        street.heard[rows, start:] = False
+    else:
+        street.lit[rows, start:] = 0
+    street.lit[(8 * feeder + 10) % 40, start:] = 0
+    store = street.store()
+    noons = [window_start(street.first_night + k) for k in (1, 2, 3)]
+    alone = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    both = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    for k, noon in enumerate(noons):
+        for minute in range(10, 24 * 60, 10):
+            both.light_round(store, street.moment(k, minute / 60))
+        ends = alone.noon_round(store, noon), both.noon_round(store, noon)
+    assert said(ends[0]) == said(ends[1])
+    assert {f.incident for f in ends[0].findings} == {f.incident for f in ends[1].findings}
+    assert min(f.raised_ms for f in ends[1].findings) < min(f.raised_ms for f in ends[0].findings)
