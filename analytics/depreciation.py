@@ -10,8 +10,17 @@ from analytics.rules import Rules
 from analytics.sensor_faults import Verdict
 from analytics.street import Street
 
-__all__ = ["additive", "all_night", "below_own_scatter", "explained_by_neighbour", "slow_loss"]
+__all__ = [
+    "additive",
+    "all_night",
+    "below_own_scatter",
+    "explained_by_neighbour",
+    "slow_loss",
+    "without_stray_light",
+]
 
+LATE_SCATTER = 0.06  # of the small hours over the nights learned from, log
+STRAY = 0.06  # the evening must differ from the small hours by more than that
 DAYLIGHT_SHARE = 0.5  # all of C would add its noise; half of it measured best over fourteen nights
 
 
@@ -60,6 +69,24 @@ def slow_loss(
     return lost & verdict.lamp & ~street.tunnel, loss.astype(np.float32)
 
 
+def without_stray_light(own: Floats, late: Floats, memory: Memory) -> Floats:
+    """Tonight's level, from the small hours where these changed less than the whole night.
+
+    Shop windows and festive lights that start or stop change the evening; lamp and sensor change
+    every hour. Where the small hours scatter by themselves (motion, coarse steps) they are not
+    asked.
+
+    Parameters
+    ----------
+    own, late : float32 (n,)
+        A' of the night and of its small hours.
+    """
+    with np.errstate(invalid="ignore"):
+        steady = spread(np.log(np.maximum(memory.ref_late, 0.01))) < LATE_SCATTER
+        less = np.abs(late) + STRAY < np.abs(own)
+    return np.where(steady & less, late, own).astype(np.float32)
+
+
 def additive(memory: Memory, night: Night) -> Bools:
     """Whether full and reduced light lost the same lux: a neighbour's shop window, not the lamp.
 
@@ -72,7 +99,10 @@ def additive(memory: Memory, night: Night) -> Bools:
         level = memory.own_dim_lx / memory.own_lx
         ratio = dim / full
         same_lux: Bools = (ratio > 0.5 * (1 + level)) & (ratio < 1.6)
-        return same_lux & (level < 0.7) & (full < 0)
+        # Where the small hours already stand for the night, nothing of it is in the level.
+        left_out: Bools = memory.levels[:, -1] == memory.late_levels[:, -1]
+        found: Bools = same_lux & (level < 0.7) & (full < 0) & ~left_out
+        return found
 
 
 def all_night(memory: Memory, change: Floats) -> Bools:

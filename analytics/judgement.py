@@ -17,6 +17,7 @@ from analytics.cause import (
 )
 from analytics.confidence import confidence_of
 from analytics.cycling import judge_cycling
+from analytics.day_and_night import course_of_leaves
 from analytics.day_burning import judge_day_burning
 from analytics.daylight import group_medians
 from analytics.depreciation import (
@@ -25,6 +26,7 @@ from analytics.depreciation import (
     below_own_scatter,
     explained_by_neighbour,
     slow_loss,
+    without_stray_light,
 )
 from analytics.device_events import Reports
 from analytics.findings import SENSOR_CREW, CauseKind, FindingKind
@@ -104,7 +106,7 @@ def judge_night(
     dark_now = darkness.dead | (memory.raised[:, lost].any(axis=1) & ~darkness.lit)
     blind = darkness.sensor_side
     alone = without_neighbours(levels.own, levels.raw, dark_now & ~blind, blind, memory, street)
-    push(memory, night, levels, alone)
+    push(memory, night, levels, alone, street)
     end_ms = window_start(number + 1)
     follow_darkness(memory, night, darkness, window_start(number))
 
@@ -124,11 +126,15 @@ def judge_night(
     memory.nights_judged += 1
 
 
-def push(memory: Memory, night: Night, levels: Levels, alone: Floats) -> None:
+def push(memory: Memory, night: Night, levels: Levels, alone: Floats, street: Street) -> None:
     """Move the look-back windows on by one night."""
+    late = levels.late + (alone - levels.own)
+    healthy = ~street.tunnel & ~any_slot(memory.raised) & memory.frozen
+    memory.leaves[:-1] = memory.leaves[1:]
+    memory.leaves[-1] = course_of_leaves(levels.response, healthy)
     news: list[tuple[Floats, Floats]] = [
-        (memory.levels, alone),
-        (memory.late_levels, levels.late),
+        (memory.levels, without_stray_light(alone, late, memory)),
+        (memory.late_levels, late),
         (memory.responses, levels.response),
         (memory.surplus, night.surplus),
         (memory.information, np.nan_to_num(night.information)),

@@ -17,7 +17,7 @@ __all__ = ["KINDS", "KIND_AT", "LOOK_BACK", "REFERENCE_NIGHTS", "Episode", "Memo
 KINDS = tuple(FindingKind)
 KIND_AT = {kind: i for i, kind in enumerate(KINDS)}
 REFERENCE_NIGHTS = 10
-LOOK_BACK = 20
+LOOK_BACK = 30
 
 
 @dataclass(slots=True)
@@ -70,11 +70,13 @@ class Memory:
         Log share of the sky.
     ref_* : float32 (n, 10)
         Values of the nights that are learned from, NaN where still open.
-    levels, responses : float32 (n, 20)
+    levels, responses : float32 (n, 30)
         A' and C of the last nights, newest last.
     hits, misses, clears : uint8 (n, kinds)
     raised : bool (n, kinds)
     onset_ms : int64 (n, kinds)
+    leaves : float32 (30,)
+        Course of the town's leaves over the same nights, see `analytics.day_and_night`.
     coupling : float32 (n, 2)
         Log of what is left when the left, the right neighbour is dark; NaN until seen.
     closed_night : int32 (n,)
@@ -102,6 +104,7 @@ class Memory:
     surplus: Floats
     information: Floats
     late_levels: Floats
+    leaves: Floats
     hits: Ints
     misses: Ints
     clears: Ints
@@ -164,6 +167,7 @@ class Memory:
             surplus=floats(n, 3),
             information=floats(n, 3),
             late_levels=floats(n, LOOK_BACK),
+            leaves=floats(LOOK_BACK),
             hits=ints(n, kinds),
             misses=ints(n, kinds),
             clears=ints(n, kinds),

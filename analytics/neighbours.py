@@ -64,10 +64,14 @@ def without_neighbours(
         memory.coupling_seen[rows, side, place[rows]] = own[rows]
         ready = learning & (memory.coupling_nights[:, side] >= LEARN_NIGHTS)
         (after,) = row_quantiles(memory.coupling_seen[:, side], 0.5)
-        step = np.clip(after - memory.coupling_before[:, side], DEEPEST, 0)
+        # Dark already while its own level was learned: then nothing of it is missed.
+        step = np.clip(np.nan_to_num(after - memory.coupling_before[:, side]), DEEPEST, 0)
         memory.coupling[ready, side] = step[ready]
         share = memory.coupling[:, side]
-        borrowed = np.where(np.isfinite(share), 1 - np.exp(share), USUAL_MOST)
+        known = np.isfinite(share)
+        borrowed = np.where(known, 1 - np.exp(share), USUAL_MOST)
         lost = np.log1p(-np.clip(borrowed * (1 - left), 0, 0.95))
-        corrected = np.where(missing, corrected - lost, corrected)
+        back = corrected - lost
+        back = np.where(known, back, np.maximum(corrected, np.minimum(back, 0)))
+        corrected = np.where(missing, back, corrected)
     return corrected.astype(np.float32)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analytics.day_and_night import daylight_per_night
 from analytics.grid import Bools, Floats, Ints, row_quantiles
 from analytics.levels import last_median, spread
 from analytics.memory import Memory
@@ -18,6 +19,9 @@ from analytics.street import Street
 __all__ = ["Verdict", "judge_stuck", "whose_fault"]
 
 READINGS_OF_A_WEEK = 1008
+SURE_FACTOR = 0.4  # standard error that tells lamp (0) from sensor (1)
+STEP_SHARE = 0.7  # of the whole change that came at once
+AFTER_NIGHTS = 5  # after a step, in which C tells what changed with it
 COARSE_BELOW = 25  # steps: a light of fewer steps varies by less than one of them
 
 
@@ -62,6 +66,10 @@ class Verdict:
         c, the median C of the same nights; for a step only what changed with it.
     step : bool (n,)
         Whether at least half of the change came at once.
+    factor, error : float32 (n,)
+        By how much daylight followed the night level over the last weeks, and how sure that is.
+    foliage : float32 (n,)
+        Part of C that leaves explain.
     sensor, misaimed, lamp : bool (n,)
         At most one of them is true.
     """
@@ -69,6 +77,9 @@ class Verdict:
     change: Floats
     response: Floats
     step: Bools
+    factor: Floats
+    error: Floats
+    foliage: Floats
     sensor: Bools
     misaimed: Bools
     lamp: Bools
@@ -89,29 +100,43 @@ def whose_fault(memory: Memory, power: Floats) -> Verdict:
     m = last_median(memory.levels, 3, 2)
     c = last_median(memory.responses, 3, 1)
     step, before = in_one_step(memory.levels, m)
-    base = median_before(memory.responses, before)
-    c = np.where(step & np.isfinite(base), c - base, c).astype(np.float32)
+    base = median_near(memory.responses, before, -6)
+    after = median_near(memory.responses, before, AFTER_NIGHTS)
+    moved = after - base
+    c = np.where(step & np.isfinite(moved), moved, c).astype(np.float32)
     scatter = np.maximum(np.nan_to_num(spread(memory.ref_am), nan=0.04), 0.025)
+    factor, error, foliage = daylight_per_night(memory.levels, memory.responses, memory.leaves)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = c / m
         by_watts = power < 0.93
         in_range = (ratio > 0.5) & (ratio < 1.7)
         sensor = ~by_watts & (np.abs(c) > 0.12) & in_range
+        # What came slowly is told by how day and night moved together, the leaves' part taken off.
+        told = ~step & (error < SURE_FACTOR)
+        own_c = c - foliage
+        follows = (factor > 0.5) & (np.abs(own_c) > 0.3 * np.abs(m))
+        sensor = np.where(told, ~by_watts & follows, sensor)
+        # No lamp burns brighter by itself.
+        sensor |= ~step & (m > 0.15) & (own_c > 0.5 * m) & (own_c > 0.1) & (factor > 0.5)
         turned = np.abs(c) > np.where(step, np.maximum(0.13, 4 * scatter), np.inf)
         misaimed = ~by_watts & turned & ~in_range & np.isfinite(ratio)
         no_sky = np.isnan(c)
         sensor |= ~by_watts & no_sky & (power > 0.95) & (m < -0.5)
     lamp = np.isfinite(m) & ~sensor & ~misaimed
-    return Verdict(m, c, step, sensor, misaimed, lamp)
+    return Verdict(m, c, step, factor, error, foliage, sensor, misaimed, lamp)
 
 
 def in_one_step(levels: Floats, change: Floats) -> tuple[Bools, Ints]:
-    """Whether at least half of the change, up or down, came within two nights, and when.
+    """Whether most of the change, up or down, came within two nights, and when.
+
+    The medians of three nights before and after are compared, so that one odd night is no step; a
+    step in mid-night shows half on the night it came. A step from somewhere else than the usual
+    level (back from a shop window's light) is not how this change came.
 
     Parameters
     ----------
     levels : float32 (n, nights)
-        A', newest last; nights without a value are bridged.
+        A', newest last; nights without a value are left out.
     change : float32 (n,)
         The whole change.
 
@@ -121,25 +146,42 @@ def in_one_step(levels: Floats, change: Floats) -> tuple[Bools, Ints]:
     before : int32 (n,)
         Column of the last night before it.
     """
-    nights = levels.shape[1]
-    at = np.maximum.accumulate(
-        np.where(np.isfinite(levels), np.arange(nights, dtype=np.int16), np.int16(-1)), axis=1
-    )
-    filled = np.take_along_axis(levels, np.maximum(at, 0), 1)
-    # A step in mid-night is spread over two nights.
-    moves = (filled[:, 2:] - filled[:, :-2]) * np.sign(np.nan_to_num(change))[:, None]
-    moves = np.nan_to_num(moves, nan=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(levels, 3, axis=1)
+    (middle,) = row_quantiles(windows, 0.5)
+    last = levels.shape[1] - 1
+    # The newest two nights may be all there is after the step.
+    (newest,) = row_quantiles(levels[:, -2:], 0.5)
+    after = np.concatenate([middle[:, 3:], newest[:, None]], axis=1)
+    start = middle[:, : after.shape[1]]
+    whole = np.abs(change)[:, None]
+    with np.errstate(invalid="ignore"):
+        moves = (after - start) * np.sign(np.nan_to_num(change))[:, None]
+        usual = np.abs(start) < np.maximum(0.4 * whole, 0.1)
+    moves = np.where(np.isfinite(moves) & usual, moves, -np.inf)
     largest, where = moves.max(axis=1), moves.argmax(axis=1)
     with np.errstate(invalid="ignore"):
-        step = largest >= 0.6 * np.abs(change)
-    return step, where.astype(np.int32)
+        step = largest >= STEP_SHARE * np.abs(change)
+    return step, np.minimum(where + 2, last).astype(np.int32)
 
 
-def median_before(history: Floats, column: Ints, nights: int = 6) -> Floats:
-    """Median of the columns up to and including `column`; NaN with fewer than two values."""
+def median_near(history: Floats, column: Ints, nights: int) -> Floats:
+    """Median of the columns up to `column` (`nights` < 0) or after it; NaN with fewer than two.
+
+    Parameters
+    ----------
+    history : float32 (n, columns)
+    column : int32 (n,)
+    nights : int
+        How many columns; negative for those up to and including `column`.
+    """
     index = np.arange(history.shape[1])
-    inside = (index <= column[:, None]) & (index > column[:, None] - nights)
+    at = column[:, None]
+    inside = (
+        (index <= at) & (index > at + nights)
+        if nights < 0
+        else (index > at) & (index <= at + nights)
+    )
     part = np.where(inside, history, np.float32(np.nan))
     (middle,) = row_quantiles(part, 0.5)
-    enough = np.count_nonzero(np.isfinite(part), axis=1) >= 2
+    enough = np.count_nonzero(np.isfinite(part), axis=1) >= (2 if nights < 0 else 1)
     return np.where(enough, middle, np.float32(np.nan))
