@@ -35,6 +35,7 @@ from api.rules_file import load_rules
 from api.services import Health, Services
 from api.settings import Settings
 from api.situation import SituationMaps, situation_health
+from api.urgency import JournalNews, StoreNews, Urgency
 from ingest.broker import RunningBroker, open_broker
 from ingest.collector import Collector
 from ingest.devices import RegistryFile
@@ -349,7 +350,15 @@ def _make_rounds(
         may_run=leader.leads,
         term=lambda: leader.term,
         taken_over=judge.forget,
+        urgency=_urgency(platform),
     )
+
+
+def _urgency(platform: Platform) -> Urgency:
+    """InfluxDB is told of a loss of supply when the journal has passed it on; then it is asked."""
+    by_journal = platform.settings.store.kind != "influx" and platform.reader is not None
+    news = JournalNews(platform.reader) if by_journal else StoreNews(platform.store)
+    return Urgency(news, platform.clock)
 
 
 def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Services:
@@ -361,7 +370,7 @@ def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Servi
         counters=lambda: _counters(platform),
         health=lambda: _health(platform),
         picture=EvidencePicture(ledger, platform.store, platform.clock, platform.settings.timezone),
-        send=platform.hand_in,
+        hand_in=platform.hand_in,
         demo_token=demo_token,
         secret=platform.settings.http.secret.get_secret_value().encode()
         or kept_secret(platform.data.path / "secret"),

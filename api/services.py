@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from api.assets import Asset
 from api.clock import Clock
+from api.hand_in import TakesDecoded
 from api.i18n import Words
 from api.ledger import Ledger
 from api.settings import Settings
@@ -60,10 +61,9 @@ class Services:
     picture : callable or None
         Work order id and language to an SVG that shows in five seconds why we believe so; None
         where nothing is known to draw.
-    send : callable or None
-        Hands one message (topic, bytes) to the collector, for what comes by HTTP (TALQ); awaited
-        on the server's own loop, it returns once the message is durable. None where no collector
-        runs in this process.
+    hand_in : TakesDecoded or None
+        Takes what comes by HTTP (TALQ) into the journal. None where no collector runs in this
+        process.
     demo_token : str
         Opens every role on loopback while the demo runs; empty otherwise.
     secret : bytes
@@ -77,7 +77,7 @@ class Services:
     counters: Callable[[], Mapping[str, object]] = dict
     health: Callable[[], Mapping[str, Health]] = dict
     picture: Callable[[int, str], str | None] | None = None
-    send: Callable[[str, bytes], Awaitable[None]] | None = None
+    hand_in: TakesDecoded | None = None
     demo_token: str = ""
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     # Stands in for the network in tests of the organisation's sign-in.

@@ -182,6 +182,16 @@ class Intake:
             detail = f"{type(error).__name__} while it was handled"
             batch.add_bad(BadMessage(received_ms, topic, payload, Reason.DECODER_ERROR, detail))
 
+    def admit(self, batch: Batch, decoded: Decoded, received_ms: int) -> None:
+        """Put into a batch what was decoded elsewhere: of one device.
+
+        Raises
+        ------
+        MalformedPayloadError
+            `range` or `time`; nothing of it is then in the batch.
+        """
+        self._keep(batch, "", decoded, received_ms, 1, again=False)
+
     def put_aside(self, messages: Sequence[Message], received_ms: Sequence[int]) -> Batch:
         """A batch that puts all of these into the quarantine."""
         self.journal.frames.written()  # what they said of frames heard is not to be kept

@@ -2,81 +2,41 @@
 
 import hashlib
 import json
-from collections import defaultdict
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import Needs, Principal, Role
+from api.hand_in import TakesDecoded
 from api.ledger.repeats import RememberedAnswer
 from api.problems import ProblemError
 from api.routes.repeats import key_of
 from api.services import ServiceDep, Services
-from ingest.devices import DeviceEntry, Registry
-from ingest.errors import IngestError
-from ingest.reading import Decoded
+from ingest.errors import IngestError, JournalError
 from ingest.wire.talq import LogReport, decode
 
 router = APIRouter(tags=["TALQ"])
-GROUP = "talq"
-ROWS = 400
 
 
-def registry_of(services: Services) -> Registry:
-    """The devices that exist; unknown ones only while enrolment is on."""
-    devices = [DeviceEntry(device_id=asset.device_id) for asset in services.ledger.assets()]
-    return Registry(devices, enrol=services.settings.rounds.enrol)
-
-
-def messages_of(decoded: Decoded, now_ms: int) -> list[tuple[str, bytes]]:
-    """What a report held, as native messages: identity stays (device, quantity, time).
-
-    An entry without a time of its own is dated when it came.
-    """
-    found: list[tuple[str, bytes]] = []
-    for series in decoded.series:
-        times = [t or now_ms for t in series.time_ms]
-        rows = sorted(zip(times, series.value, strict=True))
-        for start in range(0, len(rows), ROWS):
-            part = rows[start : start + ROWS]
-            t0 = part[0][0]
-            body = {"t0": t0, "dt": [t - t0 for t, _ in part], "v": [v for _, v in part]}
-            topic = f"ljusvakt/v1/{GROUP}/{series.device_id}/{series.quantity.value}"
-            found.append((topic, msgspec.json.encode(body)))
-    events: dict[str, list[Any]] = defaultdict(list)
-    for event in decoded.events:
-        events[event.device_id].append(event)
-    for device_id, own in events.items():
-        own.sort(key=lambda e: e.time_ms or now_ms)
-        for start in range(0, len(own), ROWS):
-            told = own[start : start + ROWS]
-            t0 = told[0].time_ms or now_ms
-            report = {
-                "t0": t0,
-                "dt": [(e.time_ms or now_ms) - t0 for e in told],
-                "e": [{"event": e.event, "active": e.active, "info": e.info} for e in told],
-            }
-            topic = f"ljusvakt/v1/{GROUP}/{device_id}/events"
-            found.append((topic, msgspec.json.encode(report)))
-    return found
-
-
-def read(services: Services, body: bytes) -> LogReport:
-    """The report, decoded.
+def taken(hand_in: TakesDecoded, body: bytes) -> LogReport:
+    """The report, once everything usable in it is durable.
 
     Raises
     ------
     ProblemError
-        400 when it is none at all.
+        400 when it is none at all; 503 when the journal takes nothing, and the same again is safe.
     """
     try:
-        return decode(body, registry_of(services))
+        report = decode(body, hand_in.registry)
+        hand_in.keep(report.by_device())
+    except JournalError as error:
+        raise ProblemError(503, detail=str(error), headers={"Retry-After": "30"}) from error
     except IngestError as error:
         raise ProblemError(400, detail=str(error)) from error
+    return report
 
 
 def answered(
@@ -117,7 +77,7 @@ async def log_reports(
     the others stand.
     """
     del client_address, talq_api_version
-    if services.send is None:
+    if services.hand_in is None:
         raise ProblemError(503, detail="No collector runs in this process.")
     body = await request.body()
     who, digest = f"talq/{principal.id}", hashlib.sha256(body).hexdigest()
@@ -126,9 +86,7 @@ async def log_reports(
         if before.request_digest != digest:
             raise ProblemError(422, "This talqRequestId was used for another report")
         return JSONResponse(json.loads(before.body), before.status)
-    report = await run_in_threadpool(read, services, body)
-    for topic, payload in messages_of(report.decoded, services.clock.now_ms()):
-        await services.send(topic, payload)
+    report = await run_in_threadpool(taken, services.hand_in, body)
     problems = [
         {"entry": p.index, "reason": p.reason.value, "description": p.detail}
         for p in report.problems

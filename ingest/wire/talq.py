@@ -9,7 +9,8 @@ import msgspec
 from ingest.devices import Registry
 from ingest.errors import MalformedPayloadError, Reason
 from ingest.personal import refuse_personal
-from ingest.reading import Decoded, Event, Quantity, Series
+from ingest.plausibility import EPOCH_2262_MS
+from ingest.reading import QUANTITIES, Decoded, Event, Quantity, Series
 from ingest.wire.text import clean_text
 from ingest.wire.times import parse_rfc3339
 
@@ -104,6 +105,17 @@ class LogReport(msgspec.Struct):
 
     decoded: Decoded
     problems: list[EntryProblem]
+
+    def by_device(self) -> list[Decoded]:
+        """The same, a part for each device: each has a clock of its own."""
+        parts: dict[str, Decoded] = {}
+        for series in self.decoded.series:
+            parts.setdefault(series.device_id, Decoded()).series.append(series)
+        for event in self.decoded.events:
+            parts.setdefault(event.device_id, Decoded()).events.append(event)
+        found = [*parts.values()] or [Decoded()]
+        found[0].skipped = self.decoded.skipped
+        return found
 
 
 def decode(payload: bytes, registry: Registry, *, counters: Collection[str] = ()) -> LogReport:
@@ -235,6 +247,9 @@ def _attribute(
     if value is None:
         decoded.skipped += 1
         return
+    spec = QUANTITIES[quantity]
+    if value not in spec.sentinels and not spec.lowest <= value <= spec.highest:
+        raise MalformedPayloadError(f"{quantity} of {value:g} is impossible", reason=Reason.RANGE)
     series = columns.get((device, quantity))
     if series is None:
         series = columns[device, quantity] = Series(device, quantity, [], [])
@@ -266,6 +281,9 @@ def _time_ms(data: dict[str, Any]) -> int:
     if not isinstance(text, str):
         raise MalformedPayloadError("timestamp is not text", reason=Reason.TIME)
     try:
-        return parse_rfc3339(text)
+        time_ms = parse_rfc3339(text)
     except ValueError as error:
         raise MalformedPayloadError(str(error), reason=Reason.TIME) from error
+    if time_ms >= EPOCH_2262_MS:
+        raise MalformedPayloadError(f"time {text} cannot be kept", reason=Reason.TIME)
+    return time_ms

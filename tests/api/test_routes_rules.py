@@ -220,37 +220,6 @@ def test_open311_speaks_json_and_xml_and_wants_a_key_to_report(
     assert "<code>400</code>" in missing.text
 
 
-def test_a_talq_report_becomes_native_messages_once(services: Services, acting: Acting) -> None:
-    sent: list[tuple[str, bytes]] = []
-
-    async def send(topic: str, payload: bytes) -> None:
-        sent.append((topic, payload))
-
-    services.send = send
-    one = acting("operator")
-    report = {"address": "logger", "entries": [
-        {"data": {"type": "EventLogData", "srcAddress": "hbg-f-11-01/1",
-                  "timestamp": "2026-11-22T16:31:00Z", "eventType": "lampFailure",
-                  "startEndFlag": True, "info": ""}},
-        {"data": {"type": "AttributeLogData", "srcAddress": "hbg-f-11-01/2",
-                  "timestamp": "2026-11-22T16:31:00Z", "attributeName": "lightLevel",
-                  "attributeValue": {"type": "AttributeFloat", "value": 7.4}}},
-    ]}  # fmt: skip
-    url = ("/log-reports?clientAddress=5e5b1e8e-7a5b-4a8e-9f3e-1f2d3c4b5a69"
-           "&talqRequestId=0f8fad5b-d9cb-469f-a165-70867728950e")  # fmt: skip
-    first, again = (one.post(url, json=report) for _ in range(2))
-    assert (first.status_code, again.status_code) == (201, 201)
-    assert sorted(topic for topic, _ in sent) == [
-        "ljusvakt/v1/talq/hbg-f-11-01/events",
-        "ljusvakt/v1/talq/hbg-f-11-01/illuminance_lx",
-    ]
-    event = json.loads(next(p for t, p in sent if t.endswith("events")))
-    assert event["e"] == [{"event": "lamp_failure", "active": True, "info": ""}]
-    other = one.post(url, json={**report, "entries": []})
-    assert other.status_code == 422
-    assert one.post(url.replace("0f8fad5b", "1f8fad5b"), content=b"no").status_code == 400
-
-
 def test_users_and_keys_are_made_and_nothing_secret_comes_back(acting: Acting) -> None:
     one = acting("admin")
     body = {"name": "karin", "roles": ["crew"], "areas": ["Söder"]}

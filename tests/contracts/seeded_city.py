@@ -1,5 +1,6 @@
 """A small city in a ledger of its own: sixty luminaires, three tunnels, counters, faults."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from api.ledger import Ledger, open_ledger
 from api.operations.states import LuminaireState
 from api.services import Health, Services
 from api.settings import HttpSettings, Settings
-from ingest.reading import Flag, Quantity
+from ingest.devices import DeviceEntry, Registry
+from ingest.reading import Decoded, Flag, Quantity
 from ingest.stores import Columns
 from ingest.stores.memory import MemoryStore
 
@@ -188,15 +190,21 @@ def seeded_ledger(where: Path) -> Ledger:
     return ledger
 
 
+class KeptInMemory:
+    """Takes what is handed in, and forgets it with itself."""
+
+    def __init__(self) -> None:
+        self.registry = Registry([DeviceEntry(asset.device_id) for asset in assets()])
+        self.kept: list[Decoded] = []
+
+    def keep(self, decoded: Sequence[Decoded]) -> None:
+        self.kept += decoded
+
+
 def seeded_services(folder: Path, *, demo: bool = False, **settings: object) -> Services:
     """Services over the small city; with `demo`, its door on loopback stands open."""
     store = MemoryStore()
     counts(store)
-    taken: list[tuple[str, bytes]] = []
-
-    async def send(topic: str, payload: bytes) -> None:
-        taken.append((topic, payload))
-
     balance = {"received": 120_000, "stored": 119_400, "in_journal": 500, "duplicate": 90,
                "quarantined": 10, "refused": 0, "rejected": {"range": 8, "type": 2}}  # fmt: skip
     return Services(
@@ -206,7 +214,7 @@ def seeded_services(folder: Path, *, demo: bool = False, **settings: object) -> 
         store=store,
         counters=lambda: balance,
         health=lambda: {"ledger": Health(ok=True, needed=True), "broker": Health(ok=True)},
-        send=send,
+        hand_in=KeptInMemory(),
         demo_token=TOKEN if demo else "",
         secret=b"cursor-secret-of-the-tests-0123456789",
     )
