@@ -6,17 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from api.clock import Clock
 from api.datadir import read_json, write_json
 
-__all__ = ["Due", "RoundKind", "Rounds", "due_rounds"]
+__all__ = ["Due", "RoundKind", "Rounds", "Urgent", "due_rounds"]
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 NOON_MS = DAY_MS // 2  # UTC, so that no night is ever cut
+LOOK_MS = 5_000
 STAND_BY_S = 2.0  # a leader that died is missed for no longer
 
 
@@ -33,6 +35,18 @@ class Due:
 
     kind: RoundKind
     at_ms: int
+
+
+class Urgent(Protocol):
+    """Knows what cannot wait."""
+
+    def next_ms(self) -> int | None:
+        """When a light round should be run [ms, UTC]; None where nothing is urgent."""
+        ...
+
+    def done(self, at_ms: int) -> None:
+        """One was run for this moment."""
+        ...
 
 
 def due_rounds(*, last_ms: int, now_ms: int, light_every_ms: int) -> list[Due]:
@@ -77,6 +91,8 @@ class Rounds:
         between, so the last one is read again.
     taken_over : callable
         Called then: what is remembered in memory may be old.
+    urgency : Urgent, optional
+        Knows when a light round is needed sooner; asked every few seconds.
     """
 
     def __init__(
@@ -90,6 +106,7 @@ class Rounds:
         may_run: Callable[[], bool] = lambda: True,
         term: Callable[[], int] = lambda: 0,
         taken_over: Callable[[], None] = lambda: None,
+        urgency: Urgent | None = None,
     ) -> None:
         self._clock = clock
         self._judge = judge
@@ -98,6 +115,7 @@ class Rounds:
         self._may_run = may_run
         self._term, self._led = term, 0
         self._taken_over = taken_over
+        self._urgency = urgency
         self._log = structlog.get_logger("rounds")
         kept = read_json(state_file)
         self.last_ms: int = kept["last_ms"] if kept else start_ms
@@ -110,9 +128,27 @@ class Rounds:
                 if not await loop.run_in_executor(worker, self.turn):
                     await asyncio.sleep(STAND_BY_S)
                     continue
-                await self._clock.sleep_until(
-                    (self._clock.now_ms() // self._light_every_ms + 1) * self._light_every_ms
-                )
+                await self._until_due(loop, worker)
+
+    async def _until_due(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor) -> None:
+        """Wait for the next light round, or for one that is needed sooner."""
+        due_ms = (self._clock.now_ms() // self._light_every_ms + 1) * self._light_every_ms
+        # Simulated time may fly: not more than twice a real second.
+        look_ms = max(LOOK_MS, int(500 * self._clock.speed))
+        while (now_ms := self._clock.now_ms()) < due_ms:
+            # The journal is another process's as often as ours, so it is looked at.
+            await self._clock.sleep_until(min(due_ms, now_ms + look_ms))
+            if self._urgency is not None:
+                sooner_ms = await loop.run_in_executor(worker, self._sooner_ms)
+                due_ms = min(due_ms, due_ms if sooner_ms is None else sooner_ms)
+
+    def _sooner_ms(self) -> int | None:
+        try:
+            return self._urgency.next_ms() if self._urgency is not None else None
+        except Exception:
+            # The next light round sees it too, only later.
+            self._log.exception("what is urgent could not be looked for")
+            return None
 
     def turn(self) -> bool:
         """Run what is due, if this process leads; whether it does."""
@@ -125,7 +161,20 @@ class Rounds:
             self._taken_over()
             self._log.info("this process runs the rounds")
         self.catch_up(self.due())
+        self._hurry()
         return True
+
+    def _hurry(self) -> None:
+        """Run the light round that could not wait for its turn, if there is one."""
+        now_ms = self._clock.now_ms()
+        if self._urgency is None:
+            return
+        sooner_ms = self._sooner_ms()
+        if sooner_ms is not None and self.last_ms < sooner_ms <= now_ms:
+            self._log.info("a light round that cannot wait", at_ms=now_ms)
+            self.catch_up([Due(RoundKind.LIGHT, now_ms)])
+        # One that failed is made up for by the next in its turn.
+        self._urgency.done(now_ms)
 
     def due(self) -> list[Due]:
         """What should run now."""
