@@ -2,7 +2,8 @@
 
 Counts of people are not Poisson: weather, terms and fashions move a cell's mean from one eight
 weeks to the next. A Poisson model of them covers a quarter of what it says it covers; here the
-hours are negative binomial and the mean itself drifts.
+hours are negative binomial, the mean itself drifts, and now and then a single hour (a procession,
+a night of open shops) brings more people than eight usual ones.
 """
 
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ MIN_PRESENT = 0.60
 ABSOLUTE_THRESHOLD = 20.0  # people per hour
 EMPTY = 1.0  # fewer people than this an hour is low at every place
 RELATIVE_THRESHOLD = 0.10  # of the 90th percentile of the site's hours
+BURST_FROM = 4.0  # times the threshold: an hour with so many people is none of the quiet hour's own
+BURST_RATE = 0.005  # of the quiet hours of eight coming weeks (Melbourne 2012-15)
+BURST_PRIOR_HOURS = 200.0  # what that rate weighs against the place's own hours
 PERSISTENT_P = 0.9
 PERSISTENT_FITS = 4
 PERSISTENT_MIN = 3
@@ -154,8 +158,9 @@ def low_activity(
         if threshold is None
         else given_threshold(threshold, n_sites)
     )
-    fit = fit_cells(fold_into_weeks(window, classes[-window_days:]))
-    p_low = probability_below(fit, limit)
+    weeks = fold_into_weeks(window, classes[-window_days:])
+    fit = fit_cells(weeks)
+    p_low = probability_low(weeks, fit, limit)
     present = np.isfinite(window).mean(axis=(0, 1)) if window.size else np.zeros(n_sites)
     ok = np.ones(n_sites, np.bool_) if sensor_ok is None else np.asarray(sensor_ok, np.bool_)
     if ok.shape != (n_sites,):
@@ -316,6 +321,41 @@ def sorted_median(block: Floats) -> Floats:
     return np.where(n > 0, both[0] / 2, np.nan)
 
 
+def probability_low(weeks: Floats, fit: CellFit, threshold: Floats) -> Floats:
+    """Probability that the mean of the coming eight weeks is below the threshold, bursts and all.
+
+    Parameters
+    ----------
+    weeks : float64 (n_weeks, 168, n_sites)
+    fit : CellFit
+        Of these weeks.
+    threshold : float64 (n_sites,)
+
+    Returns
+    -------
+    float64 (168, n_sites)
+        NaN with fewer than four weeks.
+    """
+    return probability_below(fit, threshold) * probability_of_no_burst(weeks, fit, threshold)
+
+
+def probability_of_no_burst(weeks: Floats, fit: CellFit, threshold: Floats) -> Floats:
+    """Probability that no single hour of the coming eight lifts the mean over the threshold.
+
+    How often an hour of the place's quiet cells brought four times the threshold is counted, and
+    held together with a rate of one in two hundred; that rate falls as one over the size of the
+    burst. An hour lifts the mean if it alone brings what eight usual ones lack.
+    """
+    limit = np.where(threshold > 0, threshold, np.nan)
+    with np.errstate(invalid="ignore"):
+        quiet = np.isfinite(weeks) & (fit.mean < limit)
+        bursts = (quiet & (weeks >= BURST_FROM * limit)).sum(axis=(0, 1))
+        lacking = np.maximum(FUTURE_WEEKS * (1 - fit.mean / limit), BURST_FROM)
+    held = quiet.sum(axis=(0, 1)) + BURST_PRIOR_HOURS
+    rate = (bursts + BURST_RATE * BURST_PRIOR_HOURS) / held * BURST_FROM / lacking
+    return np.where(np.isfinite(rate), (1 - rate) ** FUTURE_WEEKS, 1.0)
+
+
 def probability_below(fit: CellFit, threshold: Floats) -> Floats:
     """Probability that the mean of the coming eight weeks is below the threshold (Gamma).
 
@@ -354,8 +394,8 @@ def persistence(
         if stop < window_days:
             break
         part = slice(stop - window_days, stop)
-        fit = fit_cells(fold_into_weeks(hours[part], classes[part]))
-        low.append(probability_below(fit, threshold) >= PERSISTENT_P)
+        weeks = fold_into_weeks(hours[part], classes[part])
+        low.append(probability_low(weeks, fit_cells(weeks), threshold) >= PERSISTENT_P)
     return np.sum(low, axis=0) >= PERSISTENT_MIN, len(low)
 
 
@@ -479,16 +519,17 @@ def compare(
         if threshold is None
         else given_threshold(threshold, one.shape[2])
     )
-    a, b = (
-        fit_cells(fold_into_weeks(block, checked_classes(given, 0, block.shape[:2])))
+    weeks_a, weeks_b = (
+        fold_into_weeks(block, checked_classes(given, 0, block.shape[:2]))
         for block, given in ((one, before_class), (two, after_class))
     )
+    a, b = fit_cells(weeks_a), fit_cells(weeks_b)
     enough = (a.n >= MIN_WEEKS) & (b.n >= MIN_WEEKS)
     log_ratio = np.log(np.where(enough, b.mean, 1.0)) - np.log(np.where(enough, a.mean, 1.0))
     # Relative sampling variances of both means, and the drift between two periods once.
     spread = np.sqrt(np.where(enough, relative_variance(a) + relative_variance(b), 0.0) + DRIFT**2)
     reach = float(ndtri(1 - alpha / 2)) * spread
-    p_one, p_two = probability_below(a, limit), probability_below(b, limit)
+    p_one, p_two = probability_low(weeks_a, a, limit), probability_low(weeks_b, b, limit)
     return Comparison(
         ratio=np.where(enough, np.exp(log_ratio), np.nan),
         low=np.where(enough, np.exp(log_ratio - reach), np.nan),

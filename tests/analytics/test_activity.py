@@ -40,6 +40,7 @@ def test_every_cell_agrees_with_the_loops():
         phi = footfall_loops.site_dispersion(cells)
         for c in range(0, 168, 5):
             mean, p = footfall_loops.cell(cells[c], phi, 15.0)
+            p *= footfall_loops.no_burst(cells, mean, 15.0)
             assert found.expected[c, site] == pytest.approx(mean, nan_ok=True)
             assert found.p_low[c, site] == pytest.approx(p, abs=1e-8, nan_ok=True)
 
@@ -271,3 +272,16 @@ def test_what_a_mask_hides_is_missing():
 def test_what_cannot_be_used_is_named(counts, more, kind):
     with pytest.raises(kind):
         low_activity(counts, **more)
+
+
+def test_a_place_with_bursts_is_less_surely_low():
+    hours = place(11)
+    plain = low_activity(hours)
+    rng = np.random.default_rng(12)
+    for day in rng.choice(56, 6, replace=False):
+        hours[day, int(rng.integers(1, 5)), 0] = 400.0
+    shaken = low_activity(hours)
+    quiet = np.arange(168) % 24 == 2
+    assert (plain.state[quiet, 0] == State.CERTAIN).all()
+    assert (shaken.state[quiet, 0] == State.PROBABLE).all()
+    assert shaken.p_low[quiet, 1] == pytest.approx(plain.p_low[quiet, 1])

@@ -99,6 +99,23 @@ def cell(values, site_dispersion, threshold):
     return mean, lower_gamma(mean**2 / future, threshold * mean / future)
 
 
+def no_burst(cells, mean, threshold):
+    """Probability that no single hour of eight lifts a cell's mean over the threshold."""
+    hours = bursts = 0
+    for values in cells:
+        x = [v for v in values if math.isfinite(v)]
+        if not x:
+            continue
+        middle = float(np.median(x))
+        spread = 1.4826 * float(np.median([abs(v - middle) for v in x]))
+        cut = [min(v, middle + 4 * max(spread, math.sqrt(middle + 1))) for v in x]
+        if sum(cut) / len(cut) + 0.05 < threshold:
+            hours += len(x)
+            bursts += sum(v >= 4 * threshold for v in x)
+    rate = (bursts + 1) / (hours + 200)
+    return (1 - rate * 4 / max(8 * (1 - mean / threshold), 4)) ** 8
+
+
 def site_dispersion(cells):
     """Mean dispersion of the cells with more than one person."""
     found = []
