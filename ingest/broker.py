@@ -13,15 +13,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
 from ingest import guard
 from ingest.errors import BrokerError, SettingsError
+from ingest.log import Log
 from ingest.settings import parse_broker
 
 __all__ = ["AMQTT_LIMITS", "RunningBroker", "find_mosquitto", "mosquitto_config", "open_broker"]
 
-log = structlog.get_logger("ingest.broker")
+log = Log("ingest.broker")
 
 START_S = 15.0
 STOP_S = 12.0

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from ingest.batch import Batch
 from ingest.devices import Registry
 from ingest.errors import (
@@ -18,12 +16,13 @@ from ingest.errors import (
 from ingest.intake import Intake
 from ingest.journal import Journal
 from ingest.liveness import Liveness
+from ingest.log import Log
 from ingest.settings import CollectorSettings
 from ingest.sources import Message, Source, SourceStatus
 
 __all__ = ["Collector", "Health"]
 
-log = structlog.get_logger("ingest.collector")
+log = Log("ingest.collector")
 
 
 @dataclass(frozen=True, slots=True)

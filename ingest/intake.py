@@ -7,13 +7,13 @@ from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from ingest.batch import BadMessage, Batch
 from ingest.devices import Registry
 from ingest.errors import MalformedPayloadError, Reason, RefusedContentError
 from ingest.journal import Journal
 from ingest.liveness import Liveness
+from ingest.log import Log
 from ingest.plausibility import Clocks, judge
 from ingest.reading import Decoded, Flag, Series
 from ingest.receipts import Seen, seen_of
@@ -23,7 +23,7 @@ from ingest.wire import decode, quick
 
 __all__ = ["FEW_MESSAGES", "Intake"]
 
-log = structlog.get_logger("ingest.collector")
+log = Log("ingest.collector")
 
 WITHDRAWN = int(Flag.WITHDRAWN)
 MAX_SUSPECTS = 10_000

@@ -16,9 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from ingest.journal import Journal, JournalReader
+from ingest.log import Log
 from ingest.reading import Quantity
 from ingest.shipper import EmptyingLoop, in_thread, is_late
 from ingest.stores.merging import DAY_MS
@@ -40,7 +39,7 @@ FULL_SHARE = 0.5  # of the journal's quota, from which on open days are sealed a
 EVENTS = "events"
 NOTE = ".sealing.json"
 
-_log = structlog.get_logger(__name__)
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

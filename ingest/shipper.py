@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
-import structlog
 
 from ingest.batch import BadMessage
 from ingest.errors import IngestError, Reason, StoreAwayError, StoreDeniedError, StoreError
 from ingest.journal import Journal, JournalEntry, JournalReader
+from ingest.log import Log
 from ingest.reading import Quantity
 from ingest.stores import Added, Columns, CountingStore
 from ingest.stores.merging import DAY_MS, concatenate
@@ -33,7 +33,7 @@ STOP_WITHIN_S = 2.0
 NIGHT_STARTS_MS = DAY_MS // 2  # a night runs from noon to noon UTC and is settled at its end
 QUARANTINE_TOPIC = "store-refused"
 
-_log = structlog.get_logger(__name__)
+_log = Log(__name__)
 
 
 @dataclass(slots=True)

@@ -9,15 +9,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import structlog
-
 from ingest.errors import SettingsError
+from ingest.log import Log
 from ingest.settings import MqttSettings, TlsSettings
 from ingest.sources import Deliver, SourceStatus
 
 __all__ = ["FEW", "GATHER_S", "GENERATION", "Backoff", "Ended", "Link", "MqttSource", "tls_context"]
 
-log = structlog.get_logger("ingest.source")
+log = Log("ingest.source")
 
 QUICK_LOSS_S = 5.0
 QUICK_LOSSES = 5
