@@ -362,19 +362,26 @@ def _urgency(platform: Platform) -> Urgency:
 
 
 def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Services:
-    return Services(
+    services = Services(
         settings=platform.settings,
         clock=platform.clock,
         ledger=ledger,
         store=platform.store,
         counters=lambda: _counters(platform),
         health=lambda: _health(platform),
-        picture=EvidencePicture(ledger, platform.store, platform.clock, platform.settings.timezone),
         hand_in=platform.hand_in,
         demo_token=demo_token,
         secret=platform.settings.http.secret.get_secret_value().encode()
         or kept_secret(platform.data.path / "secret"),
     )
+    services.picture = EvidencePicture(
+        ledger,
+        platform.store,
+        platform.clock,
+        platform.settings.timezone,
+        services.assets,
+    )
+    return services
 
 
 def _counters(platform: Platform) -> Mapping[str, object]:

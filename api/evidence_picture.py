@@ -1,7 +1,9 @@
 """The picture of a work order: what its first luminaire's light did, in five seconds."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from api.assets import Asset
 from api.clock import Clock
 from api.findings import NamedFinding
 from api.ledger import Ledger
@@ -25,12 +27,15 @@ class EvidencePicture:
     clock : Clock
     tz : str
         Zone of the hours on the axis.
+    assets : callable
+        What stands in the street.
     """
 
     ledger: Ledger
     store: ReadingSource
     clock: Clock
     tz: str
+    assets: Callable[[], Sequence[Asset]]
 
     def __call__(self, order_id: int, language: str) -> str | None:
         """An SVG, or None where no finding stands behind the order."""
@@ -38,14 +43,14 @@ class EvidencePicture:
         if not found:
             return None
         best = max(found, key=lambda e: (e.confidence, -e.start_ms))
-        assets = {asset.device_id: asset for asset in self.ledger.assets()}
-        asset = assets.get(best.device_id)
+        assets = self.assets()
+        asset = next((a for a in assets if a.device_id == best.device_id), None)
         if asset is None:
             return None
         out = {e.device_id for e in found}
         peers = [
             other
-            for other in assets.values()
+            for other in assets
             if asset.feeder and other.feeder == asset.feeder and other.device_id not in out
         ]
         return finding_picture(

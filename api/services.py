@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import httpx2
@@ -16,7 +16,9 @@ from api.clock import Clock
 from api.hand_in import TakesDecoded
 from api.i18n import Words
 from api.ledger import Ledger
+from api.operations.states import LuminaireStatus
 from api.settings import Settings
+from api.snapshots import Snapshots
 from ingest.stores import SeriesStore
 
 __all__ = ["Health", "ServiceDep", "Services", "services_of"]
@@ -61,9 +63,18 @@ class Services:
     picture : callable or None
         Work order id and language to an SVG that shows in five seconds why we believe so; None
         where nothing is known to draw.
+<<<<<<< HEAD
     hand_in : TakesDecoded or None
         Takes what comes by HTTP (TALQ) into the journal. None where no collector runs in this
         process.
+=======
+    send : callable or None
+        Hands one message (topic, bytes) to the collector, for what comes by HTTP (TALQ); awaited
+        on the server's own loop, it returns once the message is durable. None where no collector
+        runs in this process.
+    answers : Snapshots
+        What routes have made and may give again, under a version of their own.
+>>>>>>> 89e0ef5 (Keep what many ask for and few change: states, figures, counts and the map are made once for each change; the map shows all that is wrong first)
     demo_token : str
         Opens every role on loopback while the demo runs; empty otherwise.
     secret : bytes
@@ -86,17 +97,25 @@ class Services:
     requests_per_minute: int = 1200
     streams_per_principal: int = 8
     max_streams: int = 200
-    _assets: tuple[int, Sequence[Asset]] | None = field(default=None, init=False, repr=False)
+    # What many ask for and few change: kept until the ledger or the hour says otherwise.
+    _assets: Snapshots[Sequence[Asset]] = field(default_factory=Snapshots, init=False, repr=False)
+    _states: Snapshots[Mapping[str, LuminaireStatus]] = field(
+        default_factory=Snapshots, init=False, repr=False
+    )
+    answers: Snapshots[Any] = field(
+        default_factory=lambda: Snapshots(most=64), init=False, repr=False
+    )
     # Set when the server stops, so that streams end by themselves.
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def assets(self) -> Sequence[Asset]:
         """What stands in the street, read again only when the registry has changed."""
         version = self.ledger.registry_version()
-        kept = self._assets
-        if kept is None or kept[0] != version:
-            kept = self._assets = (version, tuple(self.ledger.assets()))
-        return kept[1]
+        return self._assets.get("", version, lambda: tuple(self.ledger.assets()))
+
+    def states(self) -> Mapping[str, LuminaireStatus]:
+        """How each luminaire is, read again only when a round or the registry has changed it."""
+        return self._states.get("", self.ledger.street_version(), self.ledger.luminaire_states)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -105,7 +124,7 @@ class Services:
 
     def work(self) -> Mapping[str, Mapping[str, int]]:
         """How many luminaires and open work orders are in which state."""
-        luminaires = Counter(s.state.value for s in self.ledger.luminaire_states().values())
+        luminaires = Counter(s.state.value for s in self.states().values())
         orders = {s.value: n for s, n in self.ledger.count_work_orders().items()}
         return {"luminaires": luminaires, "work_orders": orders}
 

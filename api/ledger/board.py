@@ -1,13 +1,13 @@
 """What lists of work orders show beside each order, fetched for the whole list at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 
 from api.ledger.base import Database
-from api.ledger.models import EvidenceRow, MemberRow
+from api.ledger.models import EvidenceRow, MemberRow, WorkOrderRow
 
-__all__ = ["confidences_of", "members_of"]
+__all__ = ["confidences_of", "members_of", "orders_by_device"]
 
 CHUNK = 500
 
@@ -42,3 +42,18 @@ def confidences_of(database: Database, incident_ids: Sequence[int]) -> dict[int,
             for incident_id, confidence in rows:
                 found[incident_id] = max(confidence, found.get(incident_id, 0.0))
     return found
+
+
+def orders_by_device(database: Database, *, areas: Collection[str] | None = None) -> dict[str, int]:
+    """The open work order each device is part of, the most urgent where there are several."""
+    query = (
+        select(MemberRow.device_id, WorkOrderRow.id)
+        .join(WorkOrderRow, WorkOrderRow.id == MemberRow.order_id)
+        .where(WorkOrderRow.is_open.is_(True))
+        .order_by(WorkOrderRow.rank.desc(), WorkOrderRow.due_ms.desc(), WorkOrderRow.id.desc())
+    )
+    if areas is not None:
+        query = query.where(WorkOrderRow.area.in_(sorted(areas)))
+    with database.read() as session:
+        # The most urgent comes last and stays.
+        return {row[0]: row[1] for row in session.execute(query)}

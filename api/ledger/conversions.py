@@ -64,6 +64,23 @@ def asset(row: AssetRow) -> Asset:
     return Asset(**values)
 
 
+ASSET_COLUMNS = tuple(getattr(AssetRow, name) for name in ASSET_FIELDS)
+# Where among them the closed lists stand, and what their stored words mean.
+MEANINGS: tuple[tuple[int, dict[str | None, Any]], ...] = (
+    (ASSET_FIELDS.index("kind"), {kind.value: kind for kind in AssetKind}),
+    (ASSET_FIELDS.index("switching"), {None: None} | {s.value: s for s in Switching}),
+    (ASSET_FIELDS.index("supply"), {None: None} | {s.value: s for s in Supply}),
+)
+
+
+def asset_of_columns(row: Sequence[Any]) -> Asset:
+    """A row of the registry, from `ASSET_COLUMNS`."""
+    values = list(row)
+    for place, meaning in MEANINGS:
+        values[place] = meaning[values[place]]
+    return Asset(*values)
+
+
 def asset_values(given: Asset) -> dict[str, Any]:
     """Columns of an asset."""
     values = named(given, ASSET_FIELDS)
@@ -208,6 +225,17 @@ def link(row: LinkRow) -> CaseLink:
     return CaseLink(
         row.order_id, row.system, row.remote_id, row.remote_status, row.remote_updated_ms
     )
+
+
+STATUS_COLUMNS = tuple(getattr(StatusRow, f.name) for f in fields(LuminaireStatus))
+STATES = {state.value: state for state in LuminaireState}
+
+
+def status_of_columns(row: Sequence[Any]) -> LuminaireStatus:
+    """What is known of one luminaire, from `STATUS_COLUMNS`."""
+    device_id, state, since_ms, observed_ms, last_known, reason = row
+    last = STATES[last_known] if last_known else None
+    return LuminaireStatus(device_id, STATES[state], since_ms, observed_ms, last, reason)
 
 
 def status(row: StatusRow) -> LuminaireStatus:

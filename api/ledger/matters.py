@@ -20,7 +20,7 @@ from api.ledger.models import (
     WorkOrderRow,
 )
 from api.ledger.rounds import DarkHours, Round
-from api.ledger.street import registry_version, windows_of
+from api.ledger.street import REGISTRY, version_of, windows_of
 from api.ledger.views import Evidence, Incident, IncidentDetail, ReconcileResult, StreamEvent
 from api.operations.incidents import IncidentState
 from api.operations.sla import Policy
@@ -84,7 +84,7 @@ class Matters:
         real = [f for f in findings if self.allow_simulated or not f.simulated]
         with self._db.write() as session:
             self._db.lock(session, ROUND_LOCK)
-            version = registry_version(session)
+            version = version_of(session, REGISTRY)
             if self._known_assets is None or self._known_assets[0] != version:
                 rows = session.scalars(select(AssetRow))
                 self._known_assets = (version, {a.device_id: to_view.asset(a) for a in rows})

@@ -369,6 +369,7 @@ def narrowed(query: Select[Any], wanted: OrderFilter) -> Select[Any]:
         row.site: wanted.site,
         row.kind: wanted.kind and wanted.kind.value,
         row.priority: wanted.priority,
+        row.rank: wanted.rank,
         row.incident_id: wanted.incident_id,
         row.simulated: wanted.simulated,
     }

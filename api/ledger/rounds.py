@@ -23,6 +23,7 @@ from api.ledger.models import (
     TimelineRow,
     WorkOrderRow,
 )
+from api.ledger.street import STATES, next_version
 from api.ledger.views import ReconcileResult
 from api.operations.extent import DARK_KINDS, Surroundings
 from api.operations.incidents import (
@@ -360,6 +361,8 @@ class Round:
         for names in {tuple(sorted(values)) for values in changed}:
             same = [values for values in changed if tuple(sorted(values)) == names]
             self.session.execute(update(StatusRow), same)
+        if new or changed:
+            next_version(self.session, STATES)
 
     # -- work orders -------------------------------------------------------------------------
 

@@ -246,6 +246,7 @@ class OrderFilter:
     site: str | None = None
     kind: FindingKind | None = None
     priority: str | None = None
+    rank: int | None = None
     incident_id: int | None = None
     simulated: bool | None = None
     updated_after_ms: int | None = None

@@ -10,6 +10,7 @@ __all__ = ["API_ROUTERS", "PAGE_ROUTERS"]
 _API = (
     "health",
     "assets",
+    "city_map",
     "readings",
     "findings",
     "incidents",

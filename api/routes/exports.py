@@ -127,7 +127,7 @@ def assets(
     stands = visible(services, principal)
     if form in {AssetFile.CSV, AssetFile.PARQUET}:
         return table_file(form.value, csv_export.asset_columns(stands), "assets")
-    states = services.ledger.luminaire_states()
+    states = services.states()
     if form is AssetFile.GEOJSON:
         return geo(geojson.luminaires(stands, states))
     kinds: dict[str, list[str]] = defaultdict(list)

@@ -63,14 +63,10 @@ def overview(request: Request, services: ServiceDep, principal: Staff) -> Respon
     """The first page: the map by state, the open orders by urgency, the headline figures."""
     words = words_of(request)
     areas = principal.area_filter
-    states = services.ledger.luminaire_states()
-    stands = [a for a in visible(services, principal) if a.kind is not AssetKind.COUNTER]
-    figures = dict.fromkeys((state.value for state in LuminaireState), 0)
-    for asset in stands:
-        figures[state_of(asset, states).value] += 1
+    figures = figures_of(services, principal)
     wanted = OrderFilter(open=True, areas=areas)
     orders = services.ledger.work_orders(wanted, limit=OPEN_ON_OVERVIEW).items
-    urgent = services.ledger.work_orders(replace(wanted), limit=1000).items
+    urgent = services.ledger.count_work_orders(replace(wanted, rank=0))
     places = counted_places(services, principal)
     busiest = max((p for p in places if p.total), key=lambda p: p.total or 0, default=None)
     return page(
@@ -80,10 +76,10 @@ def overview(request: Request, services: ServiceDep, principal: Staff) -> Respon
         here="/",
         states=states_of(words),
         figures=figures,
-        headline=headline(words, len(stands)),
+        headline=headline(words, sum(figures.values())),
         orders=views_of(services, orders, words),
         open_orders=sum(services.ledger.count_work_orders(wanted).values()),
-        urgent_orders=sum(order.rank == 0 for order in urgent),
+        urgent_orders=sum(urgent.values()),
         places=places[:12],
         heat_place=busiest,
         heat=heat_of_place(services, visible_counters(services, principal), busiest.name, words)
@@ -95,6 +91,22 @@ def overview(request: Request, services: ServiceDep, principal: Staff) -> Respon
         map_worker=static("vendor/maplibre-gl-6.17.0/maplibre-gl-worker.mjs"),
         map_css=static("vendor/maplibre-gl-6.17.0/maplibre-gl.css"),
         tiles_url=services.settings.http.tiles_url,
+    )
+
+
+def figures_of(services: Services, principal: Principal) -> dict[str, int]:
+    """How many of the luminaires this person may see are in each state."""
+
+    def counted() -> dict[str, int]:
+        states = services.states()
+        figures = dict.fromkeys((state.value for state in LuminaireState), 0)
+        for asset in visible(services, principal):
+            if asset.kind is not AssetKind.COUNTER:
+                figures[state_of(asset, states).value] += 1
+        return figures
+
+    return services.answers.get(
+        ("figures", principal.areas), services.ledger.street_version(), counted
     )
 
 
@@ -202,7 +214,7 @@ def luminaires(
 ) -> Response:
     """The map as a list."""
     words = words_of(request)
-    states = services.ledger.luminaire_states()
+    states = services.states()
     rows = [
         asset
         for asset in visible(services, principal)
