@@ -110,11 +110,15 @@ class Services:
 
     def assets(self) -> Sequence[Asset]:
         """What stands in the street, read again only when the registry has changed."""
+        if self.ledger.database.undecided:
+            return self.ledger.assets()
         version = self.ledger.registry_version()
         return self._assets.get("", version, lambda: tuple(self.ledger.assets()))
 
     def states(self) -> Mapping[str, LuminaireStatus]:
         """How each luminaire is, read again only when a round or the registry has changed it."""
+        if self.ledger.database.undecided:
+            return self.ledger.luminaire_states()
         return self._states.get("", self.ledger.street_version(), self.ledger.luminaire_states)
 
     @property

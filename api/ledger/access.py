@@ -5,6 +5,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Collection, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 from typing import Any
@@ -57,6 +58,8 @@ class Access:
     _db: Database
     _hasher: PasswordHasher
     _hashing: BoundedSemaphore
+    _afterwards: Executor
+    _noting: set[str]
 
     # -- users -------------------------------------------------------------------------------
 
@@ -263,11 +266,21 @@ class Access:
                 return None
             found = key_view(row)
         if found.last_used_ms is None or now_ms - found.last_used_ms >= SEEN_EVERY_MS:
-            with self._db.write() as session:
-                if (fresh := session.get(ApiKeyRow, public_id)) is not None:
-                    fresh.last_used_ms = now_ms
+            # Afterwards: who only reads shall not wait in line behind a round that writes.
+            if public_id not in self._noting:
+                self._noting.add(public_id)
+                self._afterwards.submit(self._note_use, public_id, now_ms)
             found = replace(found, last_used_ms=now_ms)
         return found
+
+    def _note_use(self, public_id: str, now_ms: int) -> None:
+        """When a key was last used."""
+        try:
+            with self._db.write() as session:
+                if (row := session.get(ApiKeyRow, public_id)) is not None:
+                    row.last_used_ms = max(row.last_used_ms or 0, now_ms)
+        finally:
+            self._noting.discard(public_id)
 
     def keys(self) -> list[ApiKey]:
         """Every key ever made, the newest first."""

@@ -218,6 +218,11 @@ class Database:
         finally:
             self._joined.reset(before)
 
+    @property
+    def undecided(self) -> bool:
+        """Whether this thread sees what is not committed yet, and may never be."""
+        return self._joined.get() is not None
+
     @contextmanager
     def write(self) -> Generator[Session]:
         """A transaction that may write; committed at the end, rolled back on any error."""

@@ -1,5 +1,6 @@
 """The ledger: what stands in the street, what is wrong, who mends it, and who was told."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import BoundedSemaphore
 from types import TracebackType
@@ -49,6 +50,9 @@ class Ledger(
         self._hasher = PasswordHasher()
         # Each check takes 64 MiB: more than two at a time is somebody trying to exhaust us.
         self._hashing = BoundedSemaphore(2)
+        # For what need not be written before an answer is given.
+        self._afterwards = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._noting = set()
 
     @property
     def database(self) -> Database:
@@ -61,6 +65,7 @@ class Ledger(
 
     def close(self) -> None:
         """Let go of every connection."""
+        self._afterwards.shutdown()
         self._db.close()
 
     def __enter__(self) -> Self:

@@ -105,9 +105,10 @@ def figures_of(services: Services, principal: Principal) -> dict[str, int]:
                 figures[state_of(asset, states).value] += 1
         return figures
 
-    return services.answers.get(
+    figures: dict[str, int] = services.answers.get(
         ("figures", principal.areas), services.ledger.street_version(), counted
     )
+    return figures
 
 
 def headline(words: Words, luminaires: int) -> str:

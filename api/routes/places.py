@@ -69,11 +69,12 @@ def counts_of(services: Services, counters: list[Asset], *, days: int) -> Counts
 
 def counted_places(services: Services, principal: Principal) -> list[Place]:
     """Every place with what was counted there in the last seven days."""
-    return services.answers.get(
+    found: list[Place] = services.answers.get(
         ("places", principal.areas),
         counted_when(services),
         lambda: places_of(services, visible_counters(services, principal)),
     )
+    return found
 
 
 def counted_when(services: Services) -> tuple[int, int]:

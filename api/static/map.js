@@ -4,7 +4,8 @@
 /**
  * @typedef {{states: string[], luminaires: {id: string[], name: string[], lon: number[], lat: number[],
  *   state: number[], kind: string[], reason: string[], order: (number | null)[]},
- *   segments: {id: string, line: [number, number][]}[], labels: {text: string, lon: number, lat: number}[]}} MapData
+ *   segments: {id: string, line: [number, number][]}[], labels: {text: string, lon: number, lat: number}[],
+ *   left_out: number}} MapData
  */
 
 const holder = /** @type {HTMLElement} */ (document.getElementById("map"));
@@ -113,11 +114,28 @@ function wayToAll(map, data, outside) {
   holder.append(button);
 }
 
+/** What is asked for: everything, or this box where everything is too much to draw. */
+let box = "";
+
 /** @returns {Promise<MapData>} */
 async function fetched() {
-  const answer = await fetch(holder.dataset.source || "");
+  const answer = await fetch(`${holder.dataset.source}${box && `?bbox=${box}`}`);
   if (!answer.ok) throw new Error(String(answer.status));
   return answer.json();
+}
+
+/** @param {any} map */
+function refresh(map) {
+  fetched().then((fresh) => {
+    map.getSource("luminaires")?.setData(luminairesOf(fresh));
+    map.getSource("segments")?.setData(segmentsOf(fresh));
+  }).catch(() => undefined);
+}
+
+/** What is in view, to a hundred metres: near views are the same question. @param {any} map */
+function viewOf(map) {
+  const b = map.getBounds(), out = 0.001;
+  return [b.getWest() - out, b.getSouth() - out, b.getEast() + out, b.getNorth() + out].map((v) => v.toFixed(3)).join(",");
 }
 
 /** Say in words what the map would have shown, with the way to the list. */
@@ -219,13 +237,12 @@ async function show() {
     map.on("mouseenter", "luminaires", () => { map.getCanvas().style.cursor = "pointer"; });
     map.on("mouseleave", "luminaires", () => { map.getCanvas().style.cursor = ""; });
     map.on("moveend", withoutOverlap);
+    if (data.left_out) map.on("moveend", () => { box = viewOf(map); refresh(map); });
     if (outside) wayToAll(map, data, outside);
     map.once("idle", () => {
       withoutOverlap(); wait?.remove(); holder.dataset.ready = "map"; });
   });
-  document.addEventListener("ljusvakt:changed", () => {
-    fetched().then((fresh) => map.getSource("luminaires")?.setData(luminairesOf(fresh))).catch(() => undefined);
-  });
+  document.addEventListener("ljusvakt:changed", () => refresh(map));
 }
 
 show().catch(withoutMap);
