@@ -63,18 +63,11 @@ class Services:
     picture : callable or None
         Work order id and language to an SVG that shows in five seconds why we believe so; None
         where nothing is known to draw.
-<<<<<<< HEAD
     hand_in : TakesDecoded or None
         Takes what comes by HTTP (TALQ) into the journal. None where no collector runs in this
         process.
-=======
-    send : callable or None
-        Hands one message (topic, bytes) to the collector, for what comes by HTTP (TALQ); awaited
-        on the server's own loop, it returns once the message is durable. None where no collector
-        runs in this process.
     answers : Snapshots
         What routes have made and may give again, under a version of their own.
->>>>>>> 89e0ef5 (Keep what many ask for and few change: states, figures, counts and the map are made once for each change; the map shows all that is wrong first)
     demo_token : str
         Opens every role on loopback while the demo runs; empty otherwise.
     secret : bytes
