@@ -199,6 +199,7 @@ class Judge:
     taken: Bools = field(init=False)
     suspect: Bools = field(init=False)
     held: Bools = field(init=False)
+    doubt: Bools = field(init=False)
     waits: Bools = field(init=False)
     asleep: Bools = field(init=False)
     unheard: Bools = field(init=False)
@@ -208,6 +209,7 @@ class Judge:
         self.taken = self.about.planned.copy()
         self.suspect = self.about.planned.copy()
         self.held = np.zeros(self.street.n, dtype=bool)
+        self.doubt = np.zeros(self.street.n, dtype=bool)
         self.waits = np.zeros(self.street.n, dtype=bool)
         seen = self.memory.last_seen_ms
         heard_before = seen > self.start_ms - 24 * HOUR_MS
@@ -543,24 +545,43 @@ class Judge:
         )
 
     def weather(self) -> None:
-        """Hold what rests on light alone while much of the city changes at once (snow on domes)."""
-        memory, rules = self.memory, self.rules
+        """Hold what rests on light alone where the weather may be the reason.
+
+        Many that go low, or end the night dark, at once are snowed on or wet: they are held as
+        long as they stay low, six nights at most, and those nights say nothing about their level.
+        For three nights the others are in doubt too, unless daylight says that their dome is free.
+        Sensors that fell so three times answer the weather (they look down at the road, say): they
+        no longer count as a sign of it.
+        """
+        memory, rules, night = self.memory, self.rules, self.night
         with np.errstate(invalid="ignore"):
-            low = (self.levels.own < -0.22) | (self.levels.response < -0.25)
-        outdoor = ~self.street.tunnel & ~self.is_open(K.SUPPLY_LOSS) & (self.night.n_lux > 0)
+            low = (self.levels.own < -0.22) | (self.levels.response_step < -0.25)
+            # Snow and rain do not brighten the day, and do not take most of the light and leave it.
+            spared = self.levels.response_step > 2 * FREE_DOME
+            spared |= (self.levels.response_step > -FREE_DOME) & (self.levels.own < DEEP_LOSS)
+        low |= (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 3)
+        low &= ~spared
+        seen = np.isfinite(self.levels.own) | np.isfinite(self.levels.response)
+        outdoor = ~self.street.tunnel & ~self.is_open(K.SUPPLY_LOSS) & (night.n_lux > 0)
+        outdoor &= memory.frozen & (memory.weather_falls < ANSWERS_WEATHER)
         new = low & ~memory.was_low & outdoor & ~self.taken
-        if new.sum() > max(rules.weather_share * outdoor.sum(), 5):
+        many = new.sum() > max(rules.weather_share * outdoor.sum(), 5)
+        if many:
             memory.hold_until = self.number + 3
-        memory.was_low = low
-        share = float(low[outdoor].mean()) if outdoor.any() else 0.0
-        if memory.hold_until < self.number:
-            memory.low_share = share
-            return
-        self.held = ~self.street.tunnel
-        if share > memory.low_share + rules.weather_share / 2:
-            # Snow is on the domes still: these nights say nothing about anybody's level.
-            for history in (memory.levels, memory.late_levels, memory.responses):
-                history[self.held, -1] = np.nan
+            memory.weather_falls[new] += 1
+            memory.weather_nights[new] = 1
+        memory.was_low = np.where(seen, low, memory.was_low)
+        fallen = (memory.weather_nights > 0) & memory.was_low
+        fallen &= memory.weather_nights <= LONGEST_WEATHER
+        memory.weather_nights = np.where(fallen, memory.weather_nights + 1, 0).astype(np.int32)
+        for history in (memory.levels, memory.late_levels, memory.responses):
+            history[fallen, -1] = np.nan
+        self.held = fallen.copy()
+        if memory.hold_until >= self.number:
+            with np.errstate(invalid="ignore"):
+                free = np.abs(self.levels.response_step) < FREE_DOME
+            self.held |= ~self.street.tunnel & ~free
+            self.doubt = ~self.street.tunnel
 
     def lamp_failure(self) -> None:
         """Lamps that are out."""
@@ -605,7 +626,7 @@ class Judge:
         self.settle(
             K.LAMP_UNEXPECTED_ON,
             burning & ~self.taken,
-            known & (watts | ~self.held),
+            known & (watts | ~(self.held | self.doubt)),
             dark,
             onset,
             need=np.where(watts, 2, 3).astype(np.int32),
@@ -751,6 +772,10 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
 
 
 SLOTS_OF_TWO_DAYS = 288
+ANSWERS_WEATHER = 3
+DEEP_LOSS = -0.9
+LONGEST_WEATHER = 6  # nights
+FREE_DOME = 0.12  # step of C, log, that snow on the dome would exceed
 OLDER_FAULT = 0.35  # of the nominal level: a dead lamp between lit ones reads 0.05-0.3 of its own
 
 

@@ -117,6 +117,8 @@ class Memory:
     lux_nights: Ints
     dark_since_ms: Times
     was_low: Bools
+    weather_nights: Ints
+    weather_falls: Ints
     coupling: Floats
     coupling_before: Floats
     coupling_seen: Floats
@@ -130,7 +132,6 @@ class Memory:
     run_since_ms: Times
     hold_until: int = -1
     nights_judged: int = 0
-    low_share: float = 0.0
     open: dict[tuple[int, int], Episode] = field(default_factory=dict)
     closed: list[Episode] = field(default_factory=list)
 
@@ -180,6 +181,8 @@ class Memory:
             lux_nights=ints(n),
             dark_since_ms=np.zeros(n, dtype=np.int64),
             was_low=np.zeros(n, dtype=bool),
+            weather_nights=ints(n),
+            weather_falls=ints(n),
             coupling=floats(n, 2),
             coupling_before=floats(n, 2),
             coupling_seen=floats(n, 2, 3),

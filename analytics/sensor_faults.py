@@ -151,8 +151,8 @@ def in_one_step(levels: Floats, change: Floats) -> tuple[Bools, Ints]:
     last = levels.shape[1] - 1
     # The newest two nights may be all there is after the step.
     (newest,) = row_quantiles(levels[:, -2:], 0.5)
-    after = np.concatenate([middle[:, 3:], newest[:, None]], axis=1)
-    start = middle[:, : after.shape[1]]
+    after = carried(np.concatenate([middle[:, 3:], newest[:, None]], axis=1)[:, ::-1])[:, ::-1]
+    start = carried(middle)[:, : after.shape[1]]
     whole = np.abs(change)[:, None]
     with np.errstate(invalid="ignore"):
         moves = (after - start) * np.sign(np.nan_to_num(change))[:, None]
@@ -162,6 +162,13 @@ def in_one_step(levels: Floats, change: Floats) -> tuple[Bools, Ints]:
     with np.errstate(invalid="ignore"):
         step = largest >= STEP_SHARE * np.abs(change)
     return step, np.minimum(where + 2, last).astype(np.int32)
+
+
+def carried(values: Floats) -> Floats:
+    """Values with each gap filled by the last known one before it."""
+    at = np.where(np.isfinite(values), np.arange(values.shape[1], dtype=np.int16), np.int16(-1))
+    at = np.maximum.accumulate(at, axis=1)
+    return np.where(at >= 0, np.take_along_axis(values, np.maximum(at, 0), 1), np.float32(np.nan))
 
 
 def median_near(history: Floats, column: Ints, nights: int) -> Floats:

@@ -105,7 +105,6 @@ class FeatureStore:
             "night": memory.night,
             "hold_until": memory.hold_until,
             "nights_judged": memory.nights_judged,
-            "low_share": memory.low_share,
             "open": [plain(e) for e in memory.open.values()],
             "closed": [plain(e) for e in memory.closed],
         }
@@ -142,7 +141,7 @@ class FeatureStore:
                     return None
                 setattr(memory, name, stored[name])
         memory.night, memory.hold_until = rest["night"], rest["hold_until"]
-        memory.nights_judged, memory.low_share = rest["nights_judged"], rest["low_share"]
+        memory.nights_judged = rest["nights_judged"]
         memory.open = {
             (e["row"], KIND_AT[FindingKind(e["kind"])]): episode(e) for e in rest["open"]
         }
@@ -220,7 +219,6 @@ def copy_memory(memory: Memory) -> Memory:
         night=memory.night,
         hold_until=memory.hold_until,
         nights_judged=memory.nights_judged,
-        low_share=memory.low_share,
         open={k: Episode(**fields_of(e)) for k, e in memory.open.items()},
         closed=[Episode(**fields_of(e)) for e in memory.closed],
         **values,
