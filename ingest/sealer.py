@@ -11,15 +11,18 @@ step instead of counting the same readings again as duplicates.
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ingest.journal import Journal, JournalReader
 from ingest.log import Log
 from ingest.reading import Quantity
 from ingest.shipper import EmptyingLoop, in_thread, is_late
+from ingest.stores import Columns
 from ingest.stores.merging import DAY_MS
 from ingest.stores.parquet import (
     ParquetStore,
@@ -30,11 +33,12 @@ from ingest.stores.parquet import (
 )
 from ingest.stores.rollups import ROLLED_UP, HourlyRollups
 
-__all__ = ["Sealer", "thin"]
+__all__ = ["Sealer", "shares_of", "thin"]
 
 SEAL_AFTER_MS = 30 * 60_000  # after the end of the day
 LATE_WAITS_MS = 60 * 60_000
 LATE_READINGS = 50_000
+SHARE_ROWS = 750_000  # so many are merged at a time, whatever the city's size
 FULL_SHARE = 0.5  # of the journal's quota, from which on open days are sealed as well
 EVENTS = "events"
 NOTE = ".sealing.json"
@@ -200,14 +204,22 @@ class Sealer(EmptyingLoop):
 
     def _seal_readings(self, quantity: Quantity, day: int) -> None:
         upto_id = self._reader.last_id()
-        new = self._reader.tail(
-            quantity, day * DAY_MS, (day + 1) * DAY_MS, upto_id=upto_id, day=day
-        )
-        if not len(new):
+        count = self._reader.rows_by_device(quantity, day, upto_id)
+        if not count:
             return
-        late = is_late(new)
+        late = False
+
+        def shares() -> Generator[tuple[str, Columns]]:
+            nonlocal late
+            for upto, devices in shares_of(count, SHARE_ROWS):
+                new = self._reader.tail(
+                    quantity, day * DAY_MS, (day + 1) * DAY_MS, devices, upto_id, day=day
+                )
+                late = late or is_late(new)
+                yield upto, new
+
         with self._store.writing():
-            prepared = self._store.prepare(quantity, day, new)
+            prepared = self._store.prepare_shares(quantity, day, shares())
             note = self._publish(prepared, quantity.value, day, upto_id, late=late)
         self._forget(note, prepared.target.with_name(NOTE))
 
@@ -283,6 +295,22 @@ class Sealer(EmptyingLoop):
                     start_ms=start_ms, stop_ms=stop_ms, upto_id=note.upto_id, most=1
                 )
             )
-        return bool(
-            len(self._reader.tail(note.name, start_ms, stop_ms, upto_id=note.upto_id, day=note.day))
-        )
+        return self._reader.holds(note.name, note.day, note.upto_id)
+
+
+def shares_of(count: Mapping[str, int], most: int) -> list[tuple[str, list[str] | None]]:
+    """Devices in order, in shares of about so many rows.
+
+    Returns
+    -------
+    list of (str, list of str or None)
+        The last id of each share and its devices. The last share has "", and None where it is the
+        only one: all there are.
+    """
+    names = sorted(count)
+    number = (np.cumsum([count[name] for name in names]) - 1) // most
+    parts = np.split(np.array(names, object), np.flatnonzero(np.diff(number)) + 1)
+    if len(parts) == 1:
+        return [("", None)]
+    uptos = [part[-1] for part in parts[:-1]] + [""]
+    return [(upto, part.tolist()) for upto, part in zip(uptos, parts, strict=True)]

@@ -11,10 +11,12 @@ import os
 import re
 import threading
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -36,6 +38,7 @@ from ingest.stores.merging import (
     in_time_order,
     latest_of,
     merge,
+    rows,
     select,
     standing,
     withdrawals,
@@ -285,7 +288,8 @@ class ParquetStore:
         self, quantity: Quantity, day: int, *, devices: Sequence[str] | None = None
     ) -> Columns:
         """All readings of one day, or those row groups in which a named device can be."""
-        table = _read(self.part(quantity, day), dictionary=["device"], devices=devices)
+        groups = None if devices is None else partial(_groups_with, devices=sorted(devices))
+        table = _read(self.part(quantity, day), dictionary=["device"], groups=groups)
         return empty() if table is None else _columns_of(table)
 
     def read_events(self, day: int) -> list[StoredEvent]:
@@ -300,24 +304,58 @@ class ParquetStore:
 
         Call it, and `publish` what it returns, inside one `writing()`.
         """
-        kept = self.read_day(quantity, day)
-        merged = standing(merge(concatenate([kept, at_kept_precision(quantity, new)])))
-        stored = len(merged) - len(kept)
-        return _write(
+        return self.prepare_shares(quantity, day, [("", new)])
+
+    def prepare_shares(
+        self, quantity: Quantity, day: int, shares: Iterable[tuple[str, Columns]]
+    ) -> Prepared:
+        """The same, a share of the devices at a time: a city's day need not fit into memory.
+
+        Parameters
+        ----------
+        quantity : Quantity
+        day : int
+        shares : iterable of (str, Columns)
+            In the order of device ids: the last id a share may hold, and what is new of it. The
+            last share has "" for an id: all that follow.
+        """
+        stored = duplicate = 0
+
+        def tables() -> Generator[Any]:
+            nonlocal stored, duplicate
+            above = ""
+            for upto, new in shares:
+                kept = self._kept(quantity, day, above, upto)
+                merged = standing(merge(concatenate([kept, at_kept_precision(quantity, new)])))
+                stored += len(merged) - len(kept)
+                duplicate += len(new) - withdrawals(new) - (len(merged) - len(kept))
+                above = upto
+                yield _table_of(quantity, merged)
+
+        temporary, checksum = _write(self.part(quantity, day), tables(), ("device", "time_ms"))
+        return Prepared(temporary, self.part(quantity, day), stored, duplicate, checksum)
+
+    def _kept(self, quantity: Quantity, day: int, above: str, upto: str) -> Columns:
+        """What a partition holds of devices above one id, up to and with another ("": all)."""
+        table = _read(
             self.part(quantity, day),
-            _table_of(quantity, merged),
-            stored=stored,
-            duplicate=len(new) - withdrawals(new) - stored,
+            dictionary=["device"],
+            groups=lambda metadata: _groups_between(metadata, above, upto),
         )
+        if table is None:
+            return empty()
+        columns = _columns_of(table)
+        inside = [above < name and (not upto or name <= upto) for name in columns.device_ids]
+        return columns if all(inside) else rows(columns, np.array(inside)[columns.device])
 
     def prepare_events(self, day: int, new: Sequence[StoredEvent]) -> Prepared:
         """The same for fault reports."""
         kept = self.read_events(day)
         merged = merge_events([*kept, *new])
         stored = len(merged) - len(kept)
-        return _write(
-            self.event_part(day), _event_table(merged), stored=stored, duplicate=len(new) - stored
-        )
+        target = self.event_part(day)
+        temporary, checksum = _write(target, [_event_table(merged)], ("time_ms", "device_id"))
+        return Prepared(temporary, target, stored, len(new) - stored, checksum)
 
     def delete_days(self, quantity: Quantity, before: int) -> list[int]:
         """Remove the partitions of days below `before`; returns those days."""
@@ -458,17 +496,19 @@ def _numbers(table: Any, name: str, kind: type[_Number]) -> npt.NDArray[_Number]
 
 
 def _read(
-    part: Path, *, dictionary: Sequence[str] = (), devices: Sequence[str] | None = None
+    part: Path,
+    *,
+    dictionary: Sequence[str] = (),
+    groups: Callable[[Any], list[int]] | None = None,
 ) -> Any | None:
-    """The table of one file, None where there is no file."""
+    """The table of one file, or of those row groups that its metadata show; None where no file."""
     try:
         with pq.ParquetFile(part, read_dictionary=dictionary) as file:
-            if devices is None:
+            if groups is None:
                 # One thread: five narrow columns are read before others have woken up, and a busy
                 # machine has better things to do.
                 return file.read(use_threads=False)
-            groups = _groups_with(file.metadata, sorted(devices))
-            return file.read_row_groups(groups, use_threads=False)
+            return file.read_row_groups(groups(file.metadata), use_threads=False)
     except FileNotFoundError:
         return None
     except (pa.ArrowException, OSError) as error:
@@ -493,34 +533,47 @@ def _groups_with(metadata: Any, devices: Sequence[str]) -> list[int]:
     return found
 
 
-def _write(target: Path, table: Any, *, stored: int, duplicate: int) -> Prepared:
+def _groups_between(metadata: Any, above: str, upto: str) -> list[int]:
+    """Row groups in which a device id above one and up to another ("": any) can be."""
+    found: list[int] = []
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(0).statistics
+        known = statistics is not None and statistics.has_min_max
+        if not known or (statistics.max > above and (not upto or statistics.min <= upto)):
+            found.append(group)
+    return found
+
+
+def _write(target: Path, tables: Iterable[Any], ordered_by: tuple[str, str]) -> tuple[Path, int]:
+    """Write tables of one kind, one after another, beside the target; where, and the checksum."""
     temporary = target.with_name(_TEMPORARY)
     make_folders(target.parent)
-    readings = "value" in table.column_names
-    ordered_by = ("device", "time_ms") if readings else ("time_ms", "device_id")
     packed = ("time_ms", "received_ms")
+    parts = iter(tables)
+    first = next(parts)
     try:
         with temporary.open("wb") as file:
-            pq.write_table(
-                table,
+            with pq.ParquetWriter(
                 file,
-                row_group_size=ROW_GROUP,
+                first.schema,
                 compression="zstd",
                 compression_level=1,
                 use_dictionary=[  # pyright: ignore[reportArgumentType] - a list is allowed too
-                    name for name in table.column_names if name not in packed
+                    name for name in first.column_names if name not in packed
                 ],
                 column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
                 sorting_columns=pq.SortingColumn.from_ordering(
-                    table.schema, [(name, "ascending") for name in ordered_by]
+                    first.schema, [(name, "ascending") for name in ordered_by]
                 ),
-            )
+            ) as writer:
+                for table in chain([first], parts):
+                    writer.write_table(table, row_group_size=ROW_GROUP)
             file.flush()
             os.fsync(file.fileno())
     except (pa.ArrowException, OSError) as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(f"{target} cannot be written: {error}") from error
-    return Prepared(temporary, target, stored, duplicate, checksum_of(temporary))
+    return temporary, checksum_of(temporary)
 
 
 def make_folders(folder: Path) -> None:

@@ -11,7 +11,7 @@ from contracts.series_store import columns_of, rows_of
 
 from ingest.errors import StoreError
 from ingest.reading import Flag, Quantity
-from ingest.sealer import NOTE, Sealer
+from ingest.sealer import NOTE, Sealer, shares_of
 from ingest.stores import Columns, StoredEvent
 from ingest.stores.merging import DAY_MS
 from ingest.stores.parquet import ParquetStore, day_number
@@ -314,7 +314,7 @@ def test_b06_a_damaged_file_of_the_archive_is_named_and_not_overwritten(tmp_path
 async def test_a_bug_in_the_way_does_not_end_the_loop(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = city.store.prepare
+    real = city.store.prepare_shares
     failures = [1]
 
     def prepare(*args):
@@ -323,7 +323,7 @@ async def test_a_bug_in_the_way_does_not_end_the_loop(
             raise ZeroDivisionError
         return real(*args)
 
-    monkeypatch.setattr(city.store, "prepare", prepare)
+    monkeypatch.setattr(city.store, "prepare_shares", prepare)
     monkeypatch.setattr(city.sealer, "_draw", lambda: 0.0)
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -353,3 +353,43 @@ def test_the_latest_reading_is_the_one_before_where_the_newest_was_taken_back(ci
     taken_back = [("L-1", MIDNIGHT_MS + 1, 1.0, city.now, int(Flag.WITHDRAWN))]
     city.journal.commit(batch_of(LUX, columns_of(taken_back)))
     assert list(city.store.latest(LUX, **window).time_ms) == [MIDNIGHT_MS]
+
+
+def test_a_day_sealed_in_shares_is_the_day_sealed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late readings, repeats, withdrawals and devices that only one of two rounds has."""
+    rng = np.random.default_rng(20261123)
+    told = [
+        [
+            (
+                f"L-{rng.integers(first, first + 9)}",
+                MIDNIGHT_MS - DAY_MS + int(rng.integers(0, 40)) * MINUTE_MS,
+                float(rng.integers(0, 3)),
+                MIDNIGHT_MS + round_ * 1000,
+                int(Flag.WITHDRAWN) if rng.random() < 0.1 else 0,
+            )
+            for _ in range(200)
+        ]
+        for round_, first in ((0, 1), (1, 5))
+    ]
+    sealed: list[tuple[list[tuple[object, ...]], int, int]] = []
+    for most in (10**9, 7):
+        monkeypatch.setattr("ingest.sealer.SHARE_ROWS", most)
+        city = City(tmp_path / str(most))
+        for rows in told:
+            city.journal.commit(batch_of(LUX, columns_of(rows)))
+            city.sealer._drain()
+        counters = city.reader.counters()
+        assert counters.balanced
+        columns = city.store.archived(LUX, start_ms=0, stop_ms=MIDNIGHT_MS)
+        sealed.append((rows_of(columns), counters.stored, counters.duplicate))
+        city.close()
+    assert sealed[0] == sealed[1]
+    assert len(sealed[0][0]) == sealed[0][1] > 100
+
+
+def test_shares_are_ranges_of_ids_of_about_one_size() -> None:
+    count = {"b": 3, "a": 2, "d": 9, "c": 1, "e": 1}
+    assert shares_of(count, 5) == [("b", ["a", "b"]), ("c", ["c"]), ("d", ["d"]), ("", ["e"])]
+    assert shares_of(count, 100) == [("", None)]
