@@ -72,6 +72,7 @@ class Alerting:
             ledger,
             _notifiers(settings, base_url),
             name=f"{socket.gethostname()}:{getpid()}",
+            now_ms=clock.now_ms,
         )
         self._log = structlog.get_logger("alerts")
 

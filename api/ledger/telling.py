@@ -1,7 +1,7 @@
 """The part of the ledger that keeps messages until they are out."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.errors import BadInputError, ConflictError, NotFoundError
 from api.ledger import outbox
 from api.ledger.base import Database, row_of
-from api.ledger.models import DeliveryRow, MatterRow, RecipientRow, WorkOrderRow
+from api.ledger.models import AttemptRow, DeliveryRow, MatterRow, RecipientRow, WorkOrderRow
 from api.operations.alerts import (
     MAX_ATTEMPTS,
     MINUTE_MS,
@@ -42,7 +42,14 @@ UNANSWERED = (WorkOrderState.NEW.value, WorkOrderState.REOPENED.value)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to one recipient about one matter, as the outbox knows it."""
+    """One message to one recipient about one matter, as the outbox knows it.
+
+    Attributes
+    ----------
+    interrupted : int
+        Tries that were begun and never ended: the process died, and nobody knows whether the
+        message arrived.
+    """
 
     id: int
     matter_id: int
@@ -54,6 +61,7 @@ class Delivery:
     sent_ms: int | None
     message_id: str
     error: str
+    interrupted: int
 
 
 class Telling:
@@ -239,7 +247,12 @@ class Telling:
                 .order_by(DeliveryRow.not_before_ms, DeliveryRow.id)
                 .limit(limit * 10)
             ).all()
+            for row in again:
+                if row.attempts >= MAX_ATTEMPTS:
+                    row.state = DeliveryState.DEAD.value
+                    row.error = row.error or "whoever sent it died each time"
             self._bundle(session, [row for row in due if not row.bundle], now_ms=now_ms)
+            again = [row for row in again if row.state == DeliveryState.CLAIMED.value]
             chosen = first_bundles([*again, *due], limit)
             for row in chosen:
                 row.state, row.claimed_by = DeliveryState.CLAIMED.value, claimant
@@ -309,16 +322,50 @@ class Telling:
                     tuple(told),
                     max(row.step for row in parts),
                     max(row.attempts for row in parts),
+                    may_have_arrived=bool(interrupted(session, [bundle])),
                 )
             )
         return messages
 
+    def begin_attempt(self, message: Message, sender: str, *, now_ms: int) -> bool:
+        """Write down that a try begins, before it does; False where it must not be made.
+
+        That is so when the claim has run out meanwhile: another may be sending it by now. A try
+        counts when it begins, so a message that kills its sender is given up like any other.
+        """
+        with self._db.write() as session:
+            self._db.lock(session, CLAIM_LOCK)
+            rows = of_message(session, message)
+            held = [
+                row
+                for row in rows
+                if row.claimed_by == sender and (row.claimed_until_ms or 0) > now_ms
+            ]
+            if not rows or len(held) != len(rows):
+                return False
+            for row in rows:
+                row.attempts += 1
+                row.claimed_until_ms = now_ms + CLAIM_MS
+            earlier = session.scalar(
+                select(func.max(AttemptRow.number)).where(AttemptRow.bundle == message.id)
+            )
+            session.add(
+                AttemptRow(
+                    bundle=message.id,
+                    number=(earlier or 0) + 1,
+                    sender=sender,
+                    begun_ms=now_ms,
+                    outcome="",
+                )
+            )
+            return True
+
     def message_sent(self, message: Message, *, now_ms: int) -> None:
         """It is out."""
         with self._db.write() as session:
+            end_attempt(session, message, "sent", now_ms)
             for row in of_message(session, message):
                 row.state, row.sent_ms, row.error = DeliveryState.SENT.value, now_ms, ""
-                row.attempts += 1
 
     def message_failed(
         self,
@@ -331,8 +378,8 @@ class Telling:
     ) -> None:
         """It is not: again later, or, after eight tries, to the dead letters."""
         with self._db.write() as session:
+            end_attempt(session, message, error[:500], now_ms)
             for row in of_message(session, message):
-                row.attempts += 1
                 row.error = error[:500]
                 if for_good or row.attempts >= MAX_ATTEMPTS:
                     row.state = DeliveryState.DEAD.value
@@ -355,7 +402,9 @@ class Telling:
         if matter_id is not None:
             query = query.where(DeliveryRow.matter_id == matter_id)
         with self._db.read() as session:
-            return [delivery_view(row, name) for row, name in session.execute(query)]
+            found = [(row, name) for row, name in session.execute(query)]
+            cut_off = interrupted(session, {row.bundle for row, _ in found})
+            return [delivery_view(row, name, cut_off.get(row.bundle, 0)) for row, name in found]
 
     def retry_delivery(self, delivery_id: int, *, now_ms: int) -> None:
         """Give a dead letter another round of tries."""
@@ -394,6 +443,28 @@ def of_message(session: Session, message: Message) -> Sequence[DeliveryRow]:
     ).all()
 
 
+def end_attempt(session: Session, message: Message, outcome: str, now_ms: int) -> None:
+    """What became of the latest try."""
+    row = session.scalar(
+        select(AttemptRow)
+        .where(AttemptRow.bundle == message.id)
+        .order_by(AttemptRow.number.desc())
+        .limit(1)
+    )
+    if row is not None:
+        row.ended_ms, row.outcome = now_ms, outcome
+
+
+def interrupted(session: Session, bundles: Collection[str]) -> dict[str, int]:
+    """How many tries of each message were begun and never ended."""
+    rows = session.scalars(
+        select(AttemptRow.bundle).where(
+            AttemptRow.bundle.in_(bundles), AttemptRow.ended_ms.is_(None)
+        )
+    )
+    return Counter(rows)
+
+
 def recipient_view(row: RecipientRow) -> Recipient:
     """A recipient."""
     return Recipient(
@@ -424,7 +495,7 @@ def matter_view(row: MatterRow) -> Matter:
     )
 
 
-def delivery_view(row: DeliveryRow, recipient: str) -> Delivery:
+def delivery_view(row: DeliveryRow, recipient: str, cut_off: int) -> Delivery:
     """A delivery."""
     return Delivery(
         row.id,
@@ -437,4 +508,5 @@ def delivery_view(row: DeliveryRow, recipient: str) -> Delivery:
         row.sent_ms,
         row.bundle,
         row.error,
+        cut_off,
     )

@@ -1,6 +1,6 @@
 """Takes messages from the outbox and sends them; what fails waits there for its next try."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,9 +30,12 @@ class Dispatched:
 class Dispatcher:
     """Sends what is due.
 
-    A message is claimed, sent, and marked as sent. Should the process die in between, the claim
-    runs out after five minutes and the message goes out again *with the same id*; receivers (by a
-    webhook's `webhook-id`, a mail's Message-ID) know it by that. No two replicas hold one claim.
+    A message is claimed, its try is written down, it is sent, and its outcome is written down. No
+    two replicas hold one claim, and nobody sends whose claim has run out. Should the process die
+    between sending and knowing it, the claim runs out after five minutes and the message goes out
+    again *with the same id*; receivers know it by that (a webhook's `webhook-id` and
+    `Idempotency-Key`, a mail's Message-ID). No sender can do better: the network does not say
+    whether what was cut off had arrived.
 
     Parameters
     ----------
@@ -41,19 +44,32 @@ class Dispatcher:
     notifiers : mapping of Channel to Notifier
     name : str
         Of this replica.
+    now_ms : callable, optional
+        Time while sending; the turn's own without it.
     """
 
-    def __init__(self, outbox: Outbox, notifiers: Mapping[Channel, Notifier], *, name: str) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        notifiers: Mapping[Channel, Notifier],
+        *,
+        name: str,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
         self._outbox = outbox
         self._notifiers = dict(notifiers)
         self._name = name
+        self._now_ms = now_ms
 
     def run_once(self, *, now_ms: int) -> Dispatched:
         """Plan, claim and send what is due now."""
         planned = self._outbox.plan_alerts(now_ms=now_ms)
         sent = failed = 0
         for message in self._outbox.claim_messages(self._name, now_ms=now_ms):
-            if self._deliver(message, now_ms):
+            at_ms = self._now_ms() if self._now_ms else now_ms
+            if not self._outbox.begin_attempt(message, self._name, now_ms=at_ms):
+                continue
+            if self._deliver(message, at_ms):
                 sent += 1
             else:
                 failed += 1

@@ -42,8 +42,10 @@ def subject_of(message: Message) -> str:
     first = message.matters[0]
     urgent = "BRÅDSKANDE: " if first.rank == 0 else ""
     more = f" (+{len(message.matters) - 1})" if len(message.matters) > 1 else ""
+    # Only people read this: programs know a repeat by its id.
+    again = "(kanske igen) " if message.may_have_arrived else ""
     rung = f"[trappsteg {message.escalation}] " if message.escalation else ""
-    return f"{rung}{urgent}{first.title}{more}".replace("\r", " ").replace("\n", " ")[:200]
+    return f"{again}{rung}{urgent}{first.title}{more}".replace("\r", " ").replace("\n", " ")[:200]
 
 
 def lines_of(message: Message, *, base_url: str, timezone: str) -> str:

@@ -69,6 +69,7 @@ class WebhookNotifier:
                 "Content-Type": f"application/{kind}+json; charset=utf-8",
                 "User-Agent": "ljusvakt",
                 "webhook-id": message.id,
+                "Idempotency-Key": message.id,
                 "webhook-timestamp": str(timestamp),
                 "webhook-signature": sign(
                     message.recipient.secret, message_id=message.id, timestamp=timestamp, body=body

@@ -121,13 +121,20 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to one recipient; `id` is the same at every try."""
+    """One message to one recipient; `id` is the same at every try.
+
+    Attributes
+    ----------
+    may_have_arrived : bool
+        An earlier try was cut off by a crash: nobody knows whether it arrived.
+    """
 
     id: str
     recipient: Recipient
     matters: tuple[Matter, ...]
     escalation: int = 0
     attempts: int = 0
+    may_have_arrived: bool = False
 
 
 class Outbox(Protocol):
@@ -139,6 +146,10 @@ class Outbox(Protocol):
 
     def claim_messages(self, claimant: str, *, now_ms: int, limit: int = 100) -> list[Message]:
         """Messages due now, which nobody else gets until the claim runs out."""
+        ...
+
+    def begin_attempt(self, message: Message, sender: str, *, now_ms: int) -> bool:
+        """Write down that a try begins; False where the claim no longer holds."""
         ...
 
     def message_sent(self, message: Message, *, now_ms: int) -> None:

@@ -206,6 +206,7 @@ class DeliveryOut(BaseModel):
     attempts: int
     sent_at: str | None
     error: str
+    interrupted: int = Field(description="Tries cut off by a crash; they may have arrived")
 
 
 @router.get("/alert-deliveries")
@@ -227,6 +228,7 @@ def deliveries(
                 attempts=d.attempts,
                 sent_at=moment(d.sent_ms),
                 error=d.error,
+                interrupted=d.interrupted,
             )
             for d in found
         ]

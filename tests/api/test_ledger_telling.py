@@ -14,6 +14,7 @@ from analytics.findings import FindingKind
 from api.errors import BadInputError, ConflictError
 from api.ledger import Ledger, open_ledger
 from api.notify import DeliveryError, Dispatcher
+from api.notify.messages import subject_of
 from api.operations.alerts import (
     MAX_ATTEMPTS,
     Channel,
@@ -86,10 +87,40 @@ def test_a_crash_between_sending_and_knowing_it_repeats_the_same_message(ledger:
     ledger.plan_alerts(now_ms=NOW_MS)
     (first,) = ledger.claim_messages("dies", now_ms=NOW_MS)
     assert ledger.claim_messages("lives", now_ms=NOW_MS + MINUTE_MS) == []
-    (again,) = ledger.claim_messages("lives", now_ms=NOW_MS + 6 * MINUTE_MS)
+    assert ledger.begin_attempt(first, "dies", now_ms=NOW_MS + MINUTE_MS)
+    (again,) = ledger.claim_messages("lives", now_ms=NOW_MS + 7 * MINUTE_MS)
     assert (again.id, again.matters) == (first.id, first.matters)
+    assert (first.may_have_arrived, again.may_have_arrived) == (False, True)
+    assert subject_of(again).startswith("(kanske igen) ")
+    assert ledger.begin_attempt(again, "lives", now_ms=NOW_MS + 7 * MINUTE_MS)
     ledger.message_sent(again, now_ms=NOW_MS)
     assert ledger.claim_messages("lives", now_ms=NOW_MS + HOUR_MS) == []
+
+
+def test_who_lost_the_claim_while_others_were_slow_does_not_send(ledger: Ledger) -> None:
+    kim(ledger)
+    five_in_a_row(ledger)
+    ledger.plan_alerts(now_ms=NOW_MS)
+    (held,) = ledger.claim_messages("slow", now_ms=NOW_MS)
+    assert not ledger.begin_attempt(held, "slow", now_ms=NOW_MS + 6 * MINUTE_MS)
+    assert not ledger.begin_attempt(held, "other", now_ms=NOW_MS)
+    (taken,) = ledger.claim_messages("other", now_ms=NOW_MS + 6 * MINUTE_MS)
+    assert not ledger.begin_attempt(held, "slow", now_ms=NOW_MS + 6 * MINUTE_MS)
+    assert ledger.begin_attempt(taken, "other", now_ms=NOW_MS + 6 * MINUTE_MS)
+
+
+def test_a_message_that_kills_its_sender_is_given_up(ledger: Ledger) -> None:
+    kim(ledger)
+    five_in_a_row(ledger)
+    ledger.plan_alerts(now_ms=NOW_MS)
+    for turn in range(MAX_ATTEMPTS):
+        at_ms = NOW_MS + turn * 6 * MINUTE_MS
+        (message,) = ledger.claim_messages("mortal", now_ms=at_ms)
+        assert ledger.begin_attempt(message, "mortal", now_ms=at_ms)
+    later_ms = NOW_MS + HOUR_MS
+    assert ledger.claim_messages("mortal", now_ms=later_ms) == []
+    (dead,) = ledger.deliveries(state=DeliveryState.DEAD)
+    assert dead.interrupted == MAX_ATTEMPTS
 
 
 def test_rules_choose_by_area_crew_kind_and_urgency(ledger: Ledger) -> None:
