@@ -1,5 +1,7 @@
 """Interventions in places: what they are, which factors they aim at, what their pack must hold."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,6 +16,7 @@ __all__ = [
     "Intervention",
     "InterventionKind",
     "Note",
+    "NoteFile",
     "NoteKind",
     "Phase",
     "Requirement",
@@ -21,6 +24,7 @@ __all__ = [
     "WalkPoint",
     "factor_lines",
     "pack_requirements",
+    "qualitative",
 ]
 
 # The action plan asks for a qualitative follow-up of place projects above this.
@@ -160,6 +164,28 @@ class Intervention:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteFile:
+    """A photo or document that belongs to a note; its bytes come from `NoteFiles.content`.
+
+    Attributes
+    ----------
+    size : int
+        Bytes.
+    sha256 : str
+        Of the bytes as they are kept.
+    """
+
+    id: int
+    note_id: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    author: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """What people saw or said: a dialogue, an inspection of the eight factors, a survey.
 
@@ -167,6 +193,8 @@ class Note:
     ----------
     scores : mapping of int to int
         Factor to 1 (poor) .. 5 (good), as a person judged it on the spot; may be empty.
+    files : tuple of NoteFile
+        Photos and documents attached to it.
     """
 
     id: int
@@ -179,6 +207,7 @@ class Note:
     remarks: Mapping[int, str]
     author: str
     created_ms: int
+    files: tuple[NoteFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,3 +320,35 @@ def middle_score(notes: Sequence[Note], factor: int, phase: Phase) -> float | No
         return None
     half = len(scores) // 2
     return float(scores[half] if len(scores) % 2 else (scores[half - 1] + scores[half]) / 2)
+
+
+def qualitative(notes: Sequence[Note]) -> dict[str, Any]:
+    """What people noted, as it is frozen with a result: every note and file, and a fingerprint.
+
+    Returns
+    -------
+    dict
+        `notes`, `files` (with the SHA-256 of each) and `sha256` over all of them.
+    """
+    plain: dict[str, Any] = {
+        "notes": [
+            {
+                "id": n.id,
+                "phase": n.phase.value,
+                "kind": n.kind.value,
+                "day": str(n.day),
+                "text": n.text,
+                "scores": {str(k): v for k, v in sorted(n.scores.items())},
+                "remarks": {str(k): v for k, v in sorted(n.remarks.items())},
+                "author": n.author,
+            }
+            for n in notes
+        ],
+        "files": [
+            {"note": n.id, "name": f.name, "size": f.size, "sha256": f.sha256}
+            for n in notes
+            for f in n.files
+        ],
+    }
+    text = json.dumps(plain, ensure_ascii=False, sort_keys=True)
+    return {**plain, "sha256": hashlib.sha256(text.encode()).hexdigest()}

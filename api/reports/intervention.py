@@ -46,6 +46,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "not_yet": "Inget resultat är fryst ännu.",
         "no_plan": "Ingen plan beräknades före starten.",
         "frozen": "Fryst resultat, fingeravtryck av data",
+        "frozen_notes": "Fingeravtryck av anteckningar och filer",
+        "files": "Bilder och dokument",
         "rounded": "Talen är avrundade till hela procent. Inga antal människor visas.",
         "inspection_form": "Platsbesök: bedöm varje faktor 1 (dålig) till 5 (god) före och efter.",
     },
@@ -78,6 +80,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "not_yet": "No result is frozen yet.",
         "no_plan": "No plan was computed before the start.",
         "frozen": "Frozen result, fingerprint of the data",
+        "frozen_notes": "Fingerprint of notes and files",
+        "files": "Photos and documents",
         "rounded": "Numbers are rounded to whole percents. No numbers of people are shown.",
         "inspection_form": "Inspection: judge every factor 1 (poor) to 5 (good) before and after.",
     },
@@ -175,6 +179,28 @@ def note_table(notes: Sequence[Note], lang: str) -> str:
     return table([words[k] for k in ("day", "phase", "kind", "text")], rows)
 
 
+def file_list(notes: Sequence[Note], lang: str) -> str:
+    """Photos and documents of the notes, each with its fingerprint; empty where there are none."""
+    parts: list[str] = []
+    for note in notes:
+        for one in note.files:
+            href = f"/api/v1/interventions/{note.intervention_id}/files/{one.id}"
+            named = escape(one.name)
+            shown = f'<a href="{href}">{named}</a>, {size_words(one.size, lang)}'
+            if one.media_type.startswith("image/"):
+                shown = f'<img src="{href}" alt="{named}"><figcaption>{shown}</figcaption>'
+            parts.append(
+                f'<figure>{shown}<p class="small">{note.day} · SHA-256 {one.sha256}</p></figure>'
+            )
+    return "".join([f"<h2>{escape(WORDS[lang]['files'])}</h2>", *parts]) if parts else ""
+
+
+def size_words(size: int, lang: str) -> str:
+    """Bytes as a person says them."""
+    text = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(size / 1e3, 0.1):.1f} kB"
+    return text.replace(".", ",") if lang == "sv" else text
+
+
 def measured_words(one: Intervention, lang: str) -> dict[str, str]:
     """What sensors say of the factors they measure."""
     if one.result is None:
@@ -206,6 +232,7 @@ def pack_page(one: Intervention, notes: Sequence[Note], lang: str) -> str:
     parts.append(factor_table(lines, lang))
     if notes:
         parts += [f"<h2>{escape(words['notes'])}</h2>", note_table(notes, lang)]
+        parts.append(file_list(notes, lang))
     return document(one.title, "\n".join(parts), lang)
 
 
@@ -222,9 +249,11 @@ def result_part(one: Intervention, lang: str) -> str:
     words = WORDS[lang]
     if one.result is None:
         return f"<p>{escape(words['not_yet'])}</p>"
+    said = one.result.get("qualitative", {}).get("sha256")
+    noted = f"<br>{escape(words['frozen_notes'])}: {escape(said)}" if said else ""
     return (
         f'<p class="answer">{escape(result_sentence(one.result, lang))}</p>'
-        f'<p class="small">{escape(words["frozen"])}: {escape(one.result_sha256)}</p>'
+        f'<p class="small">{escape(words["frozen"])}: {escape(one.result_sha256)}{noted}</p>'
     )
 
 

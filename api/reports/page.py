@@ -18,7 +18,7 @@ th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #c9d1d9;verti
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:#57606a;padding:.2rem 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:0}
-dt{color:#57606a}dd{margin:0}svg{max-width:100%;height:auto}
+dt{color:#57606a}dd{margin:0}svg,img{max-width:100%;height:auto}img{max-height:14cm}
 .small{color:#57606a;font-size:.88rem;overflow-wrap:anywhere}
 ul{padding-left:1.2rem}figure{margin:1rem 0;overflow-x:auto}.wide{overflow-x:auto}
 @media screen and (max-width:40rem){body{margin:1rem auto}svg{min-width:34rem}

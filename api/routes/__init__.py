@@ -23,6 +23,7 @@ _API = (
     "talq",
     "footfall",
     "interventions",
+    "qualitative",
     "exports",
     "situation_maps",
 )

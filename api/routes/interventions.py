@@ -26,17 +26,16 @@ from api.interventions import (
     FACTORS,
     Intervention,
     InterventionKind,
-    NoteKind,
-    Phase,
-    factor_lines,
-    pack_requirements,
+    Note,
+    qualitative,
 )
 from api.ledger.interventions import Interventions
+from api.ledger.note_files import NoteFiles
 from api.ledger.views import WorkOrder
 from api.lit_places import lighting_words, repair_words
 from api.places import near_sites
 from api.reports.evaluation import band_name, sentence
-from api.reports.intervention import measured_words, pack_page, public_page, result_sentence
+from api.reports.intervention import public_page, result_sentence
 from api.reports.page import percent
 from api.reports.yearly import yearly_csv, yearly_page, yearly_report
 from api.routes.footfall import (
@@ -73,6 +72,15 @@ WALK_BYTES = 2_000_000
 def records(services: Services) -> Interventions:
     """The interventions in the ledger."""
     return Interventions(services.ledger.database)
+
+
+def notes_of(services: Services, intervention_id: int) -> list[Note]:
+    """What people noted of one intervention, with the files of each note."""
+    files = NoteFiles(services.ledger.database).of(intervention_id)
+    return [
+        replace(note, files=tuple(files.get(note.id, ())))
+        for note in records(services).notes(intervention_id)
+    ]
 
 
 def as_day(text: str) -> date:
@@ -146,40 +154,6 @@ class ChangeIn(InterventionIn):
 
     version: Number
     cancelled: bool = False
-
-
-class NoteIn(In):
-    """A dialogue, an inspection of the eight factors, a survey."""
-
-    phase: str
-    kind: str
-    day: str = Field(max_length=10)
-    text: Annotated[Text, Field(max_length=20_000)] = ""
-    scores: dict[str, Annotated[int, Field(ge=1, le=5)]] = Field(default={}, max_length=8)
-    remarks: dict[str, Annotated[Text, Field(max_length=4000)]] = Field(default={}, max_length=8)
-
-    @field_validator("phase")
-    @classmethod
-    def _phase(cls, text: str) -> str:
-        return Phase(text).value
-
-    @field_validator("kind")
-    @classmethod
-    def _kind(cls, text: str) -> str:
-        return NoteKind(text).value
-
-    @field_validator("day")
-    @classmethod
-    def _day(cls, text: str) -> str:
-        as_day(text)
-        return text
-
-    @field_validator("scores", "remarks")
-    @classmethod
-    def _factors(cls, given: dict[str, Any]) -> dict[str, Any]:
-        if not {*given} <= {str(f.number) for f in FACTORS}:
-            raise ValueError("factors are numbered 1 to 8")
-        return given
 
 
 class PublishIn(In):
@@ -529,7 +503,7 @@ def result(intervention_id: int, services: ServiceDep, principal: Planner) -> di
 
 @router.post("/{intervention_id:int}/result")
 def freeze(intervention_id: int, services: ServiceDep, principal: Planner) -> InterventionOut:
-    """Freeze the result with its data, once the follow-up is over."""
+    """Freeze the result with its data and what people noted, once the follow-up is over."""
     one = records(services).get(intervention_id)
     today = local_today(services)
     over = (one.end or one.start) + timedelta(days=AFTER_DAYS)
@@ -540,6 +514,7 @@ def freeze(intervention_id: int, services: ServiceDep, principal: Planner) -> In
     if one.result is not None:
         raise ConflictError("the result is frozen already.")
     found, plain = answered(one, services, principal)
+    plain["qualitative"] = qualitative(notes_of(services, intervention_id))
     kept = records(services).freeze(
         intervention_id,
         plain,
@@ -579,73 +554,3 @@ def publish(
         intervention_id, published=wanted.published, now_ms=services.clock.now_ms()
     )
     return out(kept, local_today(services))
-
-
-@router.post("/{intervention_id:int}/notes", status_code=status.HTTP_201_CREATED)
-def add_note(
-    intervention_id: int, wanted: NoteIn, services: ServiceDep, principal: Planner
-) -> dict[str, Any]:
-    """Add a dialogue, an inspection or a survey, before or after."""
-    made = records(services).add_note(
-        intervention_id,
-        phase=Phase(wanted.phase),
-        kind=NoteKind(wanted.kind),
-        day=as_day(wanted.day),
-        text=wanted.text,
-        scores={int(k): v for k, v in wanted.scores.items()},
-        remarks={int(k): v for k, v in wanted.remarks.items()},
-        author=principal.name,
-        now_ms=services.clock.now_ms(),
-    )
-    return {"id": made.id}
-
-
-@router.get("/{intervention_id:int}/pack")
-def pack(
-    intervention_id: int, services: ServiceDep, principal: Planner, lang: Language = "sv"
-) -> dict[str, Any]:
-    """The evaluation pack: what it must hold, the eight factors, what people noted."""
-    del principal
-    one = records(services).get(intervention_id)
-    notes = records(services).notes(intervention_id)
-    wanted = pack_requirements(one, notes)
-    lines = factor_lines(one, notes, measured=measured_words(one, lang), lang=lang)
-    return {
-        "required": one.needs_pack,
-        "requirements": [{"key": r.key, "done": r.done} for r in wanted],
-        "complete": all(r.done for r in wanted),
-        "factors": [
-            {
-                "number": line.factor.number,
-                "name": line.factor.sv if lang == "sv" else line.factor.en,
-                "aimed_at": line.aimed_at,
-                "measured": line.measured,
-                "before": line.before,
-                "after": line.after,
-                "remarks": list(line.remarks),
-            }
-            for line in lines
-        ],
-        "notes": [
-            {
-                "id": n.id,
-                "phase": n.phase.value,
-                "kind": n.kind.value,
-                "day": str(n.day),
-                "text": n.text,
-                "author": n.author,
-            }
-            for n in notes
-        ],
-    }
-
-
-@router.get("/{intervention_id:int}/page", response_class=Response, responses=FILES)
-def page(
-    intervention_id: int, services: ServiceDep, principal: Planner, lang: Language = "sv"
-) -> Response:
-    """The pack as a printable page."""
-    del principal
-    one = records(services).get(intervention_id)
-    notes = records(services).notes(intervention_id)
-    return Response(pack_page(one, notes, lang), media_type="text/html; charset=utf-8")

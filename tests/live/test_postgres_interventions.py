@@ -8,6 +8,7 @@ import pytest
 from api.interventions import NoteKind, Phase, WalkPoint
 from api.ledger import open_ledger
 from api.ledger.interventions import Interventions
+from api.ledger.note_files import NoteFiles
 
 if TYPE_CHECKING:
     from contracts.postgres_server import PostgresServer
@@ -44,6 +45,12 @@ def test_a_record_lives_through_plan_result_notes_and_publication(
         )  # fmt: skip
         note = records.notes(one.id)[0]
         assert (note.scores, note.remarks) == ({3: 2}, {3: "häcken"})
+        files = NoteFiles(ledger.database)
+        for _ in range(2):
+            files.attach(one.id, note.id, "å.pdf", b"%PDF-1.7\n\x00", author="p", now_ms=6)
+        kept = files.of(one.id)[note.id]
+        assert [f.name for f in kept] == ["å.pdf"]
+        assert files.content(one.id, kept[0].id)[1] == b"%PDF-1.7\n\x00"
         point = WalkPoint(0, "höst", date(2026, 4, 1), 56.0, 12.0, "mörkt\x00", "d1", 4.5)
         for _ in range(2):
             records.put_walk("höst", [point])

@@ -1,15 +1,14 @@
 """Alembic's entry: runs on the connection it is handed, inside that connection's transaction."""
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from alembic import context
 
 from api.ledger.base import Base
 
 import_module("api.ledger.models")  # declares the tables
-if find_spec("api.ledger.interventions") is not None:
-    import_module("api.ledger.interventions")  # declares the planners' tables
+import_module("api.ledger.interventions")  # declares the planners' tables
+import_module("api.ledger.note_files")
 
 
 def run() -> None:
