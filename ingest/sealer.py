@@ -31,16 +31,25 @@ from ingest.stores.parquet import (
     disk_errors,
     sync_folder,
 )
-from ingest.stores.rollups import ROLLED_UP, HourlyRollups
 
 __all__ = ["Sealer", "shares_of", "thin"]
 
 SEAL_AFTER_MS = 30 * 60_000  # after the end of the day
 LATE_WAITS_MS = 60 * 60_000
 LATE_READINGS = 50_000
-SHARE_ROWS = 750_000  # so many are merged at a time, whatever the city's size
+SHARE_ROWS = 400_000  # so many are merged at a time, whatever the city's size
 FULL_SHARE = 0.5  # of the journal's quota, from which on open days are sealed as well
 EVENTS = "events"
+KEPT_FOR_EVER = frozenset(
+    {
+        Quantity.PEOPLE_COUNT,
+        Quantity.PEOPLE_IN,
+        Quantity.PEOPLE_OUT,
+        Quantity.PEOPLE_COUNT_TOTAL,
+        Quantity.PEOPLE_IN_TOTAL,
+        Quantity.PEOPLE_OUT_TOTAL,
+    }
+)
 NOTE = ".sealing.json"
 
 _log = Log(__name__)
@@ -77,19 +86,20 @@ class Note:
 
 
 def thin(store: ParquetStore, *, before_day: int) -> dict[str, list[int]]:
-    """Remove raw days below `before_day` from an archive, after their hours have been counted.
+    """Remove days below `before_day` from an archive; counts of people stay.
+
+    Planners look back on counts for years, and a counter takes no more room than a luminaire.
 
     Returns
     -------
     dict of str to list of int
         Quantity or "events", and the days that went.
     """
-    rollups = HourlyRollups(store)
-    gone: dict[str, list[int]] = {}
-    for quantity in store.quantities():
-        if quantity in ROLLED_UP:
-            rollups.refresh(quantity)
-        gone[quantity.value] = store.delete_days(quantity, before_day)
+    gone = {
+        quantity.value: store.delete_days(quantity, before_day)
+        for quantity in store.quantities()
+        if quantity not in KEPT_FOR_EVER
+    }
     gone[EVENTS] = store.delete_event_days(before_day)
     return {name: days for name, days in gone.items() if days}
 
@@ -105,8 +115,8 @@ class Sealer(EmptyingLoop):
     now_ms : callable
         The clock [ms, UTC].
     retention_days : int, optional
-        Whole days of raw readings and fault reports that are kept; default all. Hourly counts of
-        people are kept for ever.
+        Whole days of readings and fault reports that are kept; default all. Counts of people are
+        kept for ever.
     draw : callable, optional
         A random number in 0..1, for the length of pauses.
     """
@@ -125,7 +135,6 @@ class Sealer(EmptyingLoop):
         self._journal = journal
         self._reader = reader
         self._store = store
-        self._rollups = HourlyRollups(store)
         self._retention_days = retention_days
         self._thinned_day: int | None = None
         self._now = now_ms
@@ -191,8 +200,6 @@ class Sealer(EmptyingLoop):
             self._seal_events(day)
         else:
             self._seal_readings(Quantity(name), day)
-            if name in ROLLED_UP:
-                self._rollups.refresh(Quantity(name))
 
     def _thin_once_a_day(self, now: int) -> None:
         """Remove days that are older than is kept."""

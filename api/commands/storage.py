@@ -241,7 +241,7 @@ def retention(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove raw readings older than is kept; hourly counts of people stay for ever."""
+    """Remove readings older than is kept; counts of people stay for ever."""
     from ingest.sealer import thin
     from ingest.stores.merging import DAY_MS
     from ingest.stores.parquet import ParquetStore, day_name

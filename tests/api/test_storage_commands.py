@@ -209,10 +209,12 @@ def test_b08_a_backup_taken_while_readings_come_and_days_are_sealed_restores_to_
     writer = threading.Thread(target=live)
     writer.start()
     try:
+        moved = False
         for number in range(3):
             seen = rounds[0]
             back_up(data.path, tmp_path / f"backup{number}", now_ms=0)
-            assert rounds[0] > seen, "nothing happened while the backup was taken"
+            moved = moved or rounds[0] > seen
+        assert moved, "nothing happened while the backups were taken"
     finally:
         stop.set()
         writer.join()
