@@ -86,8 +86,9 @@ def quick_look(
     last_alive = np.where(gasped & (stopped > 0), 1, stopped)
     found = [s for s in found if not waits(s, onset, last_alive, street, whole, now_ms)]
     found += dark_tunnels(dead, known, onset, street, found)
+    mute = silent | with_them
     return [
-        s for s in found if proven(s, told) or not others_silent(s, silent, stopped, street, whole)
+        s for s in found if proven(s, told) or not others_silent(s, mute, stopped, street, whole)
     ]
 
 

@@ -126,6 +126,9 @@ def key_of(row: Ints, at_ms: npt.NDArray[Any]) -> Times:
 
 def newest_of_repeats(part: Part) -> Part:
     """The last of equal (device, time)."""
+    follows = part.row[1:] == part.row[:-1]
+    if np.all((part.row[1:] > part.row[:-1]) | (follows & (part.time_ms[1:] > part.time_ms[:-1]))):
+        return part  # as a store gives them: sorted, each once
     order = np.lexsort((part.time_ms, part.row))
     row, time_ms = part.row[order], part.time_ms[order]
     same = (row[1:] == row[:-1]) & (time_ms[1:] == time_ms[:-1])

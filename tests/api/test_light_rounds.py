@@ -79,6 +79,23 @@ def test_a_gateways_outage_is_no_loss_of_supply_however_slow_the_others_behind_i
         assert result.findings == [], minute
 
 
+def test_a_gateways_outage_is_no_loss_of_supply_when_it_carries_one_whole_cabinet():
+    street = Street(feeders=6, nights=2, interval_s=300, supply=Supply.MAINS)
+    street.assets = [
+        replace(a, gateway="G-A", cabinet="C-A") if a.feeder in {"F0", "F1", "F2", "F3"} else a
+        for a in street.assets
+    ]
+    for row, asset in enumerate(street.assets):
+        if asset.feeder == "F3":
+            street.assets[row] = replace(asset, supply=Supply.BATTERY)
+        else:  # twice as slow, one feeder at other times than the rest: it is missed first
+            street.assets[row] = replace(asset, interval_s=600.0)
+            street.heard[row, int(asset.feeder != "F0") :: 2] = False
+    street.heard[:24, street.at(1, 8.1) :] = False
+    store = street.store()
+    assert first_word(engine_of(street, store), store, street, 8, minutes=300) == (None, None)
+
+
 def test_a_feeder_that_stops_while_the_others_behind_its_gateway_speak_is_out():
     street = behind(Street(feeders=3, supply=Supply.MAINS), {"F0": "G-A", "F1": "G-A"})
     street.heard[:6, street.at(1, 8) :] = False
