@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from api.assets import Asset, AssetKind, Supply, Switching
 from api.errors import BadInputError
 
-__all__ = ["ImportedAssets", "Rejected", "read_assets"]
+if TYPE_CHECKING:
+    from api.ledger import AssetDiff
+
+__all__ = ["ImportedAssets", "Rejected", "import_summary", "read_assets"]
 
 # What others call our columns; compared without case, spaces, dots and underscores.
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -298,3 +301,27 @@ def whole_number(name: str, value: str) -> int:
     if not parsed.is_integer():
         raise BadRowError(f"{name} {value[:30]!r} is no whole number")
     return int(parsed)
+
+
+def import_summary(
+    found: ImportedAssets, diff: "AssetDiff", unordered: Sequence[str], *, applied: bool
+) -> dict[str, Any]:
+    """What an import says: the same by command, by HTTP and on the page."""
+    return {
+        "applied": applied,
+        "read": len(found.assets),
+        "skipped": found.skipped,
+        "rejected": [
+            {"line": r.line, "device_id": r.device_id, "reason": r.reason} for r in found.rejected
+        ],
+        "added": len(diff.added),
+        "changed": [
+            {"device_id": c.device_id, "fields": {n: [str(a), str(b)] for n, a, b in c.fields}}
+            for c in diff.changed
+        ],
+        "removed": list(diff.removed),
+        "same": diff.same,
+        "without_order": list(unordered),
+        "not_known": {name: n for name, n in found.unknown.items() if n},
+        "ignored_columns": list(found.ignored),
+    }

@@ -356,9 +356,9 @@ def _make_rounds(
 
 def _urgency(platform: Platform) -> Urgency:
     """InfluxDB is told of a loss of supply when the journal has passed it on; then it is asked."""
-    by_journal = platform.settings.store.kind != "influx" and platform.reader is not None
-    news = JournalNews(platform.reader) if by_journal else StoreNews(platform.store)
-    return Urgency(news, platform.clock)
+    if platform.reader is None or platform.settings.store.kind == "influx":
+        return Urgency(StoreNews(platform.store), platform.clock)
+    return Urgency(JournalNews(platform.reader), platform.clock)
 
 
 def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Services:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from api.assets_import import ImportedAssets
-    from api.ledger import AssetDiff, Ledger
+    from api.ledger import Ledger
 
 __all__ = ["register"]
 
@@ -112,11 +111,15 @@ def import_assets(
     as_json: AsJson = False,
 ) -> None:
     """Show what an inventory would change, and change it with --apply."""
-    from api.assets_import import read_assets
+    from api.asset_intake import pairs_of
+    from api.assets_import import import_summary, read_assets
     from api.segments import infer_segments
 
     found = read_assets(
-        file, columns=pairs(map_, "--map"), where=pairs(where, "--where"), sheet=sheet
+        file,
+        columns=pairs_of(map_ or (), "--map"),
+        where=pairs_of(where or (), "--where"),
+        sheet=sheet,
     )
     assets, unordered = found.assets, list[str]()
     if segments:
@@ -132,19 +135,6 @@ def import_assets(
     say(summary, import_text(summary), as_json=as_json)
 
 
-def pairs(given: list[str] | None, option: str) -> dict[str, str]:
-    """NAME=VALUE arguments."""
-    from api.errors import BadInputError
-
-    found: dict[str, str] = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise BadInputError(f"{option} {text!r} is not NAME=VALUE.")
-        found[name] = value
-    return found
-
-
 def publish(ledger: "Ledger", config: Path | None, data: Path | None) -> None:
     """Let ingest know the devices."""
     from api.assets_registry import write_registry
@@ -153,30 +143,6 @@ def publish(ledger: "Ledger", config: Path | None, data: Path | None) -> None:
 
     settings = load_settings(config, overrides={"data_dir": data} if data else None)
     write_registry(ledger.assets(), DataDir(settings.data_dir).registry)
-
-
-def import_summary(
-    found: "ImportedAssets", diff: "AssetDiff", unordered: list[str], *, applied: bool
-) -> dict[str, Any]:
-    """What an import says."""
-    return {
-        "applied": applied,
-        "read": len(found.assets),
-        "skipped": found.skipped,
-        "rejected": [
-            {"line": r.line, "device_id": r.device_id, "reason": r.reason} for r in found.rejected
-        ],
-        "added": len(diff.added),
-        "changed": [
-            {"device_id": c.device_id, "fields": {n: [str(a), str(b)] for n, a, b in c.fields}}
-            for c in diff.changed
-        ],
-        "removed": list(diff.removed),
-        "same": diff.same,
-        "without_order": unordered,
-        "not_known": {name: n for name, n in found.unknown.items() if n},
-        "ignored_columns": list(found.ignored),
-    }
 
 
 def import_text(summary: dict[str, Any]) -> str:

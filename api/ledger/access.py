@@ -23,7 +23,6 @@ from api.ledger.views import ApiKey, AuditEntry, User
 __all__ = ["ROLES", "Access", "BrowserSession", "NewKey"]
 
 ROLES = frozenset({"crew", "planner", "tester", "operator", "admin", "partner", "public"})
-SESSION_MS = 12 * 3_600_000
 LINK_MS = 24 * 3_600_000
 SEEN_EVERY_MS = 60_000
 MIN_PASSWORD = 12
@@ -301,7 +300,9 @@ class Access:
 
     # -- sessions ----------------------------------------------------------------------------
 
-    def open_session(self, user_id: int, *, now_ms: int) -> tuple[str, BrowserSession]:
+    def open_session(
+        self, user_id: int, *, now_ms: int, lasts_ms: int
+    ) -> tuple[str, BrowserSession]:
         """A new session and its token for the cookie; the token itself is not kept."""
         token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         with self._db.write() as session:
@@ -312,7 +313,7 @@ class Access:
                 csrf=csrf,
                 created_ms=now_ms,
                 seen_ms=now_ms,
-                expires_ms=now_ms + SESSION_MS,
+                expires_ms=now_ms + lasts_ms,
             )
             session.execute(delete(SessionRow).where(SessionRow.expires_ms <= now_ms))
             session.add(row)

@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.assets import Asset, AssetKind
-from api.errors import BadInputError, NotFoundError
+from api.errors import BadInputError, NotFoundError, StaleVersionError
 from api.ledger import conversions as to_view
 from api.ledger.base import Database, row_of
 from api.ledger.models import (
@@ -122,17 +122,34 @@ class Street:
         with self._db.read() as session:
             return difference(session, list(assets), whole=whole)
 
-    def put_assets(self, assets: Iterable[Asset], *, now_ms: int, whole: bool = False) -> AssetDiff:
+    def put_assets(
+        self,
+        assets: Iterable[Asset],
+        *,
+        now_ms: int,
+        whole: bool = False,
+        version: int | None = None,
+    ) -> AssetDiff:
         """Write assets, keep which device sat where, and say what changed.
+
+        Parameters
+        ----------
+        version : int, optional
+            The registry's version the difference was shown for; None = whatever it is.
 
         Raises
         ------
         BadInputError
             If two assets have the same device.
+        StaleVersionError
+            If assets have changed since that version.
         """
         given = list(assets)
         with self._db.write() as session:
             self._db.lock(session, 7_203_301)
+            now = version_of(session, REGISTRY)
+            if version is not None and version != now:
+                raise StaleVersionError("the list of assets", seen=version, now=now)
             found = difference(session, given, whole=whole)
             if found.empty:
                 return found

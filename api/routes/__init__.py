@@ -10,6 +10,7 @@ __all__ = ["API_ROUTERS", "PAGE_ROUTERS"]
 _API = (
     "health",
     "assets",
+    "asset_imports",
     "city_map",
     "readings",
     "findings",
@@ -27,7 +28,7 @@ _API = (
     "exports",
     "situation_maps",
 )
-_PAGES = ("sign_in", "oidc", "pages", "places", "planning", "documents")
+_PAGES = ("sign_in", "oidc", "pages", "places", "planning", "intervention_pages", "documents")
 
 
 def _router(name: str) -> APIRouter:

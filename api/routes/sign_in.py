@@ -100,7 +100,11 @@ def signed_in(request: Request, services: Services, user: User, target: str) -> 
     old = request.cookies.get(cookie_name(services))
     if old:
         services.ledger.close_session(old)
-    token, _session = services.ledger.open_session(user.id, now_ms=services.clock.now_ms())
+    token, _session = services.ledger.open_session(
+        user.id,
+        now_ms=services.clock.now_ms(),
+        lasts_ms=services.settings.access.session_hours * 3_600_000,
+    )
     answer = RedirectResponse(target, 303)
     open_door(answer, services, token)
     return answer

@@ -60,6 +60,23 @@ def test_behind_https_the_cookie_belongs_to_this_host_alone(services: Services) 
 
 
 @pytest.mark.usefixtures("anna")
+def test_a_session_lasts_as_long_as_the_settings_say_in_browser_and_ledger(
+    services: Services,
+) -> None:
+    access = services.settings.access.model_copy(update={"session_hours": 2})
+    services.settings = services.settings.model_copy(update={"access": access})
+    client = client_over(services)
+    form = {"user": "anna", "password": PASSWORD, "next": "/crew"}
+    answer = client.post("/login", data=form, headers=PAGE)
+    assert "Max-Age=7200" in answer.headers["set-cookie"]
+    token = client.cookies["ljusvakt"]
+    now_ms = services.clock.now_ms()
+    found = services.ledger.session_of(token, now_ms=now_ms)
+    assert found is not None
+    assert found.expires_ms - found.created_ms == 2 * 3_600_000
+    assert services.ledger.session_of(token, now_ms=now_ms + 2 * 3_600_000) is None
+
+
 def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(client: TestClient) -> None:
     texts = [
         client.post("/login", data={"user": user, "password": "x" * 14}, headers=PAGE)

@@ -91,8 +91,8 @@ def test_c02_a_key_opens_only_whole_unrevoked_and_in_time(ledger: Ledger) -> Non
 
 def test_c15_a_session_ends_with_sign_out_time_and_lost_roles(ledger: Ledger) -> None:
     user = ledger.user("kim")
-    token, session = ledger.open_session(user.id, now_ms=NOW_MS)
-    other, _ = ledger.open_session(user.id, now_ms=NOW_MS)
+    token, session = ledger.open_session(user.id, now_ms=NOW_MS, lasts_ms=12 * HOUR_MS)
+    other, _ = ledger.open_session(user.id, now_ms=NOW_MS, lasts_ms=12 * HOUR_MS)
     assert token != other
     assert ledger.session_of(token, now_ms=NOW_MS) == session
     assert ledger.session_of(token, now_ms=session.expires_ms) is None
