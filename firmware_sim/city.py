@@ -117,6 +117,11 @@ class Feeder:
         """Number of luminaires."""
         return len(self.device_ids)
 
+    @property
+    def controller(self) -> bool:
+        """Whether its devices are luminaire controllers rather than light sensors."""
+        return self.has_power or self.has_status
+
     @cached_property
     def samples_per_day(self) -> int:
         """Readings a day."""
@@ -326,7 +331,8 @@ def lay_feeder(
         interval_s=interval_s,
         has_power=powered,
         has_status=tells[0],
-        has_events=tells[1] and not by_radio,
+        # A light sensor on LoRaWAN has no words for faults.
+        has_events=tells[1] and (not by_radio or powered or tells[0]),
         battery=bool(u[5] < setup.battery) and not powered and switching != "feeder",
         lorawan=by_radio,
         switching=switching,

@@ -194,7 +194,7 @@ def feeder_faults(scenario: Scenario, feeder: Feeder) -> list[Fault]:
     rng = generator(scenario.seed, "faults", feeder.name)
     found: list[Fault] = []
     u = rng.random(4)
-    if not feeder.tunnel and u[0] < rates.feeder_out:
+    if u[0] < (rates.tunnel_out if feeder.tunnel else rates.feeder_out):
         start, end, logged = fault_span(scenario, rng, gradual=False, at_night=True)
         incident = f"{feeder.name}:supply_loss:{start // 60_000}"
         found.append(
@@ -371,7 +371,12 @@ def place(plan: CityPlan, wanted: PlacedFault, feeder: Feeder, number: int) -> l
             outage(f, tuple(range(f.size)), start, end, incident, ("cabinet", cabinet))
             for f in plan.cabinets[cabinet]
         ]
-    if wanted.kind == "feeder_out":
+    if wanted.kind == "tunnel_out":
+        tunnels = [f for f in plan.feeders if f.tunnel]
+        if not tunnels:
+            return []
+        feeder = tunnels[wanted.feeder % len(tunnels)]
+    if wanted.kind in {"feeder_out", "tunnel_out"}:
         incident = f"{feeder.name}:supply_loss:{start // 60_000}"
         return [
             outage(feeder, tuple(range(feeder.size)), start, end, incident, ("feeder", feeder.name))

@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from firmware_sim.city import CityPlan, Counter, Feeder, build_plan
 from firmware_sim.faults import OPEN_MS, Fault, plan_faults
-from firmware_sim.footfall import CountRows, count_rows
+from firmware_sim.footfall import CountRows, count_rows, counter_fault
 from firmware_sim.light import measure
 from firmware_sim.nuisances import quirks_of, work_on
 from firmware_sim.scenario import Scenario
@@ -111,6 +112,16 @@ def feeder_rows(
     return rows, fault_reports(scenario, feeder, faults, table.start_ms, table.stop_ms)
 
 
+def metered_days(
+    scenario: Scenario, feeder: Feeder, faults: list[Fault], first_day: int, days: int
+) -> NDArray[np.int64] | None:
+    """Energy [mWh] and burning time [s] of each lamp in some days, int64 (2, lamps), if metered."""
+    table = shared_sky(scenario, first_day, days)
+    quirks = tuple(quirks_of(scenario, feeder, lamp) for lamp in range(feeder.size))
+    measured = measure(scenario, feeder, faults, quirks, work_on(scenario, feeder), table)
+    return None if measured.meter is None else measured.meter[:, :, -1]
+
+
 def assets_rows(plan: CityPlan) -> list[dict[str, object]]:
     """Rows of the assets format; empty text = not known.
 
@@ -169,7 +180,7 @@ def counter_row(scenario: Scenario, counter: Counter) -> dict[str, object]:
 
 
 def truth_rows(plan: CityPlan, faults: dict[str, list[Fault]]) -> list[tuple[str, ...]]:
-    """Rows of the truth format: one per fault and luminaire with a device, within the run."""
+    """Rows of the truth format: one per fault and device within the run, counters last."""
     feeders = {feeder.name: feeder for feeder in plan.feeders}
     rows: list[tuple[str, ...]] = []
     for name, found in faults.items():
@@ -186,7 +197,19 @@ def truth_rows(plan: CityPlan, faults: dict[str, list[Fault]]) -> list[tuple[str
                 for lamp in fault.lamps
                 if feeder.has_device[lamp]
             ]  # fmt: skip
-    return rows
+    return rows + [row for c in plan.counters if (row := counter_truth(plan.scenario, c))]
+
+
+def counter_truth(scenario: Scenario, counter: Counter) -> tuple[str, ...] | None:
+    """The row of truth of a counter that breaks; its cause is the counter, no street light."""
+    fault = counter_fault(scenario, counter)
+    if fault is None:
+        return None
+    name = f"{counter.device_id}:{fault.kind}:{fault.start_ms // 60_000}"
+    return (
+        name, fault.kind, counter.device_id, stamp(fault.start_ms), "", name, "counter",
+        counter.device_id, "minor",
+    )  # fmt: skip
 
 
 def maintenance_rows(plan: CityPlan, faults: dict[str, list[Fault]]) -> list[tuple[str, str, str]]:
@@ -353,7 +376,7 @@ def write_feed(
             write_counts(plan, folder, file)
     finally:
         file.close()
-    events.sort(key=lambda e: (e.received_ms, e.device_id, e.event, e.active))
+    events.sort(key=lambda e: (e.received_ms, e.device_id, e.event, bool(e.active)))
     write_rows(
         folder / "events.csv",
         EVENT_COLUMNS,
@@ -363,7 +386,7 @@ def write_feed(
                 stamp(e.time_ms),
                 stamp(e.received_ms),
                 e.event,
-                "true" if e.active else "false",
+                "" if e.active is None else "true" if e.active else "false",
                 e.info,
             )
             for e in events

@@ -105,6 +105,8 @@ class Fleet(asyncio.Protocol):
         Called with how many messages the broker has just acknowledged.
     on_message : callable
         Called with topic and payload of what comes in for the filters of `fleet`.
+    on_lost : callable
+        Called when the connection is lost.
     """
 
     def __init__(
@@ -112,10 +114,12 @@ class Fleet(asyncio.Protocol):
         window: int = WINDOW,
         on_acknowledged: Callable[[int], None] = lambda count: None,
         on_message: Callable[[str, bytes], None] = lambda topic, payload: None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.window = window
         self.lost: Exception | None = None
         self._on_acknowledged, self._on_message = on_acknowledged, on_message
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, Outgoing] = {}
@@ -220,6 +224,7 @@ class Fleet(asyncio.Protocol):
         """Break off; whoever waits hears why."""
         if self.lost is None:
             self.lost = why
+            self._on_lost()
         if not self._answered.done():
             self._answered.set_exception(ConnectionError(str(why)))
             self._answered.exception()  # nobody may be waiting for it any more
@@ -337,6 +342,7 @@ async def fleet(
     unfinished: Iterable[Outgoing] = (),
     on_acknowledged: Callable[[int], None] = lambda count: None,
     on_message: Callable[[str, bytes], None] = lambda topic, payload: None,
+    on_lost: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Fleet]:
     """A connection that is open, with what an earlier one did not finish on its way again.
 
@@ -348,7 +354,7 @@ async def fleet(
         If it refuses us.
     """
     loop = asyncio.get_running_loop()
-    link = Fleet(window, on_acknowledged, on_message)
+    link = Fleet(window, on_acknowledged, on_message, on_lost)
     beating: asyncio.Task[None] | None = None
     try:
         try:

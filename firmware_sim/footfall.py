@@ -16,7 +16,7 @@ from firmware_sim.sky import DAY_MS, sky_table
 from firmware_sim.streams import generator, smooth_noise
 from firmware_sim.swedish_calendar import day_class
 
-__all__ = ["CountRows", "count_rows", "expected_per_hour"]
+__all__ = ["CountRows", "CounterFault", "count_rows", "counter_fault", "expected_per_hour"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -192,6 +192,38 @@ def count_rows(
     return rows.taken(order)
 
 
+@dataclass(frozen=True)
+class CounterFault:
+    """What is wrong with a counter, and since when [ms, UTC]; none is repaired in the run.
+
+    Attributes
+    ----------
+    kind : str
+        The kind of finding it deserves: `communication_failure` (silent), `sensor_stuck` (repeats
+        itself), `sensor_blind` (loses one direction).
+    """
+
+    kind: str
+    start_ms: int
+
+
+def counter_fault(scenario: Scenario, counter: Counter) -> CounterFault | None:
+    """The fault of one counter, if it has one."""
+    walk = scenario.footfall
+    u = generator(scenario.seed, "counter fault", counter.device_id).random(4)
+    since = scenario.start_ms + int((0.2 + 0.6 * u[0]) * (scenario.stop_ms - scenario.start_ms))
+    limit = 0.0
+    for share, kind in (
+        (walk.dead, "communication_failure"),
+        (walk.stuck, "sensor_stuck"),
+        (walk.one_direction, "sensor_blind"),
+    ):
+        limit += share
+        if u[1] < limit:
+            return CounterFault(kind, since)
+    return None
+
+
 def one_counter(
     scenario: Scenario,
     counter: Counter,
@@ -220,17 +252,17 @@ def one_counter(
     inwards = np.floor(people * morning + u[3])
     inwards = np.minimum(inwards, people)
     outwards = people - inwards
-    fault = generator(scenario.seed, "counter fault", counter.device_id).random(4)
-    since = scenario.start_ms + int((0.2 + 0.6 * fault[0]) * (scenario.stop_ms - scenario.start_ms))
-    broken = begin_ms >= since
     kept = u[4] >= plan.loss
-    if fault[1] < walk.dead:
-        kept &= ~broken
-    elif fault[1] < walk.dead + walk.stuck:
-        inwards = np.where(broken, 3.0, inwards)
-        outwards = np.where(broken, 2.0, outwards)
-    elif fault[1] < walk.dead + walk.stuck + walk.one_direction:
-        outwards = np.where(broken, 0.0, outwards)
+    fault = counter_fault(scenario, counter)
+    if fault is not None:
+        broken = begin_ms >= fault.start_ms
+        if fault.kind == "communication_failure":
+            kept &= ~broken
+        elif fault.kind == "sensor_stuck":
+            inwards = np.where(broken, 3.0, inwards)
+            outwards = np.where(broken, 2.0, outwards)
+        else:
+            outwards = np.where(broken, 0.0, outwards)
     end_ms = begin_ms + interval_ms
     received = end_ms + counter.phase_ms + 700
     return CountRows(

@@ -50,6 +50,9 @@ class Measured:
         Light of the own lamp over its full level.
     draws : float64 (k, luminaires, samples)
         Uniform draws of the day streams left for the transmission.
+    meter : int64 (2, luminaires, samples), optional
+        Energy [mWh] and burning time [s] since the first of these days, of LoRaWAN controllers
+        with a meter.
     """
 
     true_ms: Ints
@@ -61,6 +64,7 @@ class Measured:
     burning: Bools
     light: Floats
     draws: Floats
+    meter: Ints | None = None
 
 
 @dataclass
@@ -480,4 +484,12 @@ def measure(
         burning=burning,
         light=light,
         draws=draws.uniform[5:],
+        meter=metered(feeder, watts, light) if feeder.lorawan and feeder.has_power else None,
     )
+
+
+def metered(feeder: Feeder, watts: Floats, light: Floats) -> Ints:
+    """What the meters count sample by sample; whole numbers, so that the days add up exactly."""
+    energy_mwh = np.rint(watts * feeder.rated_w[:, None] * (feeder.interval_s / 3.6))
+    lit_s = np.where(light > 0.1, feeder.interval_s, 0)
+    return np.cumsum(np.stack([energy_mwh.astype(np.int64), lit_s.astype(np.int64)]), axis=2)

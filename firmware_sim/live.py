@@ -1,34 +1,34 @@
 """The simulated city over MQTT: live devices at the pace of a clock, faults set in from outside.
 
-One connection a gateway, as a real gateway would hold it; each device is a `Node` with a ring
-buffer that listens to its receipts and sends again what was not acknowledged.
+Each device is a `Node` with a ring buffer that listens to its receipts and sends again what was not
+acknowledged; `gateways` holds the connections, `ahead` what will be measured.
 """
 
 import asyncio
 import json
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiomqtt
 
+from firmware_sim.ahead import COUNTERS, Block, Queue, counter_blocks, feeder_blocks
 from firmware_sim.city import Feeder
-from firmware_sim.devices.native import parse_ack
-from firmware_sim.devices.node import Message, Node, Row
+from firmware_sim.devices.node import Node, Row
 from firmware_sim.errors import SimulatorError
+from firmware_sim.gateways import AIOMQTT_UP_TO, GatewayLink, keep_connected
+from firmware_sim.publishing import BrokerAddress
 from firmware_sim.sky import DAY_MS
-from firmware_sim.world import City, Injection, device_rows, event_row
+from firmware_sim.world import City, Injection
 
 __all__ = ["ANSWER_TOPIC", "CONTROL_TOPIC", "LiveCity", "LiveClock"]
 
 CONTROL_TOPIC = "ljusvakt-sim/v1/control"
 ANSWER_TOPIC = "ljusvakt-sim/v1/answer"
 TICK_S = 0.5
-IN_FLIGHT = 50
 RESEND_AFTER_S = 60.0
-BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+LEAD_MS = 2 * 3_600_000
+EARLY_DAYS = 2
 
 
 class LiveClock(Protocol):
@@ -45,24 +45,6 @@ class LiveClock(Protocol):
         ...
 
 
-@dataclass
-class GatewayLink:
-    """The connection of one gateway and the messages that wait for it."""
-
-    name: str
-    nodes: dict[str, Node] = field(default_factory=dict)
-    outbox: deque[Message] = field(default_factory=deque)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    published: int = 0
-    reconnects: int = 0
-
-    def put(self, messages: list[Message]) -> None:
-        """Hand messages over to the connection."""
-        self.outbox.extend(messages)
-        if messages:
-            self.wake.set()
-
-
 class LiveCity:
     """Publishes the readings of a city as they fall due by a clock.
 
@@ -77,6 +59,7 @@ class LiveCity:
     host, port : str, int
         The broker.
     username, password : str, optional
+    tls : bool
     boot : int
         Boot number of every device; count it up with every start.
     since_ms : int, optional
@@ -94,20 +77,22 @@ class LiveCity:
         *,
         username: str | None = None,
         password: str | None = None,
+        tls: bool = False,
         boot: int = 1,
         since_ms: int | None = None,
         on_message: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.city, self.clock = city, clock
-        self.host, self.port = host, port
-        self.username, self.password = username, password
+        self.address = BrokerAddress(host, port, username, password, tls)
         self.since_ms = clock.now_ms() if since_ms is None else since_ms
         self.published = 0
         self._on_message = on_message
-        self._links = {name: GatewayLink(name) for name in city.gateways}
+        self._links = {name: GatewayLink(name, self.acknowledged) for name in city.gateways}
         self._boot = boot
-        self._due: dict[str, deque[tuple[int, str, str, Row]]] = {}
-        self._next_day = self.since_ms // DAY_MS
+        self._queues: dict[str, Queue] = {feeder.name: Queue() for feeder in city.feeders}
+        self._queues[COUNTERS] = Queue()
+        self._first_day = self.since_ms // DAY_MS
+        self._days: dict[str, set[int]] = {name: set() for name in self._queues}
         self._radios = {d: f for f in city.feeders if f.lorawan for d in f.device_ids}
         for feeder in city.feeders:
             for device in feeder.device_ids:
@@ -119,6 +104,11 @@ class LiveCity:
         """Put a device behind a gateway."""
         node = Node(gateway, device, boot=self._boot, simulated=self.city.simulated)
         self._links[gateway].nodes[device] = node
+
+    def acknowledged(self, count: int) -> None:
+        """The broker has taken so many messages."""
+        self.published += count
+        self._on_message(self.published)
 
     def inject(self, injection: Injection) -> list[str]:
         """Set a fault in from now on; returns the feeders it touches."""
@@ -136,64 +126,55 @@ class LiveCity:
         """Replace what lies ahead of some feeders."""
         now = self.clock.now_ms()
         for feeder in feeders:
-            kept = [item for item in self._due.get(feeder.name, ()) if moment_of(item[3]) <= now]
-            fresh: list[tuple[int, str, str, Row]] = []
-            for day in range(now // DAY_MS, self._next_day):
-                fresh += [i for i in self.feeder_items(feeder, day) if moment_of(i[3]) > now]
-            merged = sorted([*kept, *fresh], key=lambda item: (item[0], item[2]))
-            self._due[feeder.name] = deque(merged)
+            queue = self._queues[feeder.name]
+            queue.version += 1
+            fresh: list[Block] = []
+            for day in sorted(self._days[feeder.name]):
+                if day >= now // DAY_MS:
+                    fresh += feeder_blocks(self.city, feeder, day)
+            queue.replace(fresh, now, self.since_ms)
 
-    def feeder_items(self, feeder: Feeder, day: int) -> list[tuple[int, str, str, Row]]:
-        """What a feeder's devices will send of one day: (received, gateway, device, row)."""
-        rows, events = self.city.feeder_day(feeder, day)
-        items = [
-            (received, feeder.gateway, device, row)
-            for device, row, _, received in device_rows(feeder, rows)
-        ]
-        items += [(e.received_ms, feeder.gateway, e.device_id, event_row(e)) for e in events]
-        return items
+    async def load(self, feeder: Feeder, day: int) -> None:
+        """Compute one day of a feeder beside the connections."""
+        queue = self._queues[feeder.name]
+        while True:
+            version = queue.version
+            blocks = await asyncio.to_thread(feeder_blocks, self.city, feeder, day)
+            if queue.version == version:
+                break  # else a fault was set in meanwhile: what was computed knows nothing of it
+        queue.add(blocks, self.since_ms)
+        self._days[feeder.name].add(day)
 
-    def counter_items(self, day: int) -> list[tuple[int, str, str, Row]]:
-        """What the footfall counters will send of one day."""
-        rows = self.city.counter_day(day)
-        counters = self.city.counters
-        return [
-            (
-                received,
-                counters[number].gateway,
-                counters[number].device_id,
-                Row(time_ms, {"people_in": int(inwards), "people_out": int(outwards)}),
-            )
-            for number, time_ms, received, inwards, outwards in zip(
-                rows.counter.tolist(),
-                rows.time_ms.tolist(),
-                rows.received_ms.tolist(),
-                rows.inwards.tolist(),
-                rows.outwards.tolist(),
-                strict=True,
-            )
-        ]
-
-    async def load_day(self, day: int, *, early: bool = False) -> None:
-        """Compute one day of every feeder, giving way to the connections between feeders."""
+    async def load_day(self, day: int) -> None:
+        """Compute one day of everything, feeder by feeder."""
+        if self.city.counters:
+            blocks = await asyncio.to_thread(counter_blocks, self.city, day)
+            self._queues[COUNTERS].add(blocks, self.since_ms)
         for feeder in self.city.feeders:
-            items = await asyncio.to_thread(self.feeder_items, feeder, day)
-            self.queue(feeder.name, items)
-        if not early or self.city.counters:
-            self.queue("counters", self.counter_items(day) if self.city.counters else [])
+            await self.load(feeder, day)
 
-    def queue(self, name: str, items: list[tuple[int, str, str, Row]]) -> None:
-        """Add what falls due from `since_ms` on."""
-        fresh = [item for item in items if item[0] >= self.since_ms]
-        merged = sorted([*self._due.get(name, ()), *fresh], key=lambda item: (item[0], item[2]))
-        self._due[name] = deque(merged)
+    async def look_ahead(self) -> None:
+        """Compute today first, then what is held back from earlier days, then each next day."""
+        begun = time.monotonic()
+        await self.load_day(self._first_day)
+        took_s = time.monotonic() - begun
+        for earlier in range(1, EARLY_DAYS + 1):
+            await self.load_day(self._first_day - earlier)
+        day = self._first_day + 1
+        while True:
+            # Twice as early as it takes, and never later than some ticks of a fast clock.
+            lead_ms = max(LEAD_MS, round(max(2 * took_s, 20 * TICK_S) * 1000 * self.clock.speed))
+            await self.clock.sleep_until(day * DAY_MS - lead_ms)
+            begun = time.monotonic()
+            await self.load_day(day)
+            took_s = time.monotonic() - begun
+            day += 1
 
     def send_due(self, now_ms: int) -> None:
         """Hand over everything that has fallen due, one message a device where rows fit."""
         ready: dict[tuple[str, str], list[Row]] = {}
-        for items in self._due.values():
-            while items and items[0][0] <= now_ms:
-                _, gateway, device, row = items.popleft()
+        for queue in self._queues.values():
+            for gateway, device, row in queue.due(now_ms):
                 ready.setdefault((gateway, device), []).append(row)
         moment = time.monotonic()
         for (gateway, device), rows in ready.items():
@@ -201,7 +182,7 @@ class LiveCity:
             if device in self._radios:
                 feeder = self._radios[device]
                 for row in rows:
-                    link.put(self.city.uplinks(feeder, device, row, moment_of(row)))
+                    link.put(self.city.radios.uplinks(feeder, device, row))
                 continue
             node = link.nodes[device]
             if not node.kept:
@@ -212,7 +193,7 @@ class LiveCity:
         """Send again what was not acknowledged for a minute of real time."""
         moment = time.monotonic()
         for link in self._links.values():
-            if link.outbox:
+            if link.behind:
                 continue
             for node in link.nodes.values():
                 if node.kept and moment - node.sent_s > RESEND_AFTER_S:
@@ -221,95 +202,29 @@ class LiveCity:
 
     async def run(self) -> None:
         """Live until cancelled; a broker that goes away is waited for."""
+        hurry = self.clock.speed > AIOMQTT_UP_TO
         async with asyncio.TaskGroup() as tasks:
             for link in self._links.values():
-                tasks.create_task(self.keep_connected(link))
+                tasks.create_task(keep_connected(link, self.address, hurry=hurry))
             tasks.create_task(self.listen_to_control())
+            tasks.create_task(self.look_ahead())
             tasks.create_task(self.live())
 
     async def live(self) -> None:
-        """Compute days ahead and send what falls due."""
-        # What was measured before and is held back falls due later: two days earlier suffice.
-        for day in range(self._next_day - 2, self._next_day + 1):
-            await self.load_day(day)
-        self._next_day += 1
+        """Send what falls due, tick by tick."""
         tick_ms = max(int(TICK_S * 1000 * self.clock.speed), 1)
         while True:
             now = self.clock.now_ms()
             # Before new rows are handed over: a link that is behind is not given old ones as well.
             self.resend_due()
             self.send_due(now)
-            if now > self._next_day * DAY_MS - max(2 * 3_600_000, 20 * tick_ms):
-                day, self._next_day = self._next_day, self._next_day + 1
-                await self.load_day(day)
             await self.clock.sleep_until(now + tick_ms)
-
-    def client(self, identifier: str) -> aiomqtt.Client:
-        """A connection that was not opened yet."""
-        client = aiomqtt.Client(
-            self.host,
-            self.port,
-            identifier=identifier,
-            username=self.username,
-            password=self.password,
-            max_inflight_messages=IN_FLIGHT,
-            max_queued_outgoing_messages=0,
-            keepalive=30,
-        )
-        # aiomqtt warns from ten calls on; ours wait for their PUBACK on purpose.
-        client.pending_calls_threshold = 2 * IN_FLIGHT
-        return client
-
-    async def keep_connected(self, link: GatewayLink) -> None:
-        """One gateway's connection, opened again with growing pauses when it breaks."""
-        failures = 0
-        while True:
-            try:
-                async with self.client(f"sim-{link.name}") as client:
-                    await client.subscribe(f"ljusvakt/v1/{link.name}/+/ack", qos=0)
-                    failures = 0
-                    async with asyncio.TaskGroup() as tasks:
-                        listening = tasks.create_task(hear_receipts(client, link))
-                        tasks.create_task(self.publish_all(client, link, listening))
-            except* aiomqtt.MqttError:
-                link.reconnects += 1
-                failures += 1
-            # Jitter by name, so that a thousand gateways do not come back in one moment.
-            share = (sum(link.name.encode()) % 97) / 97
-            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * (0.5 + share))
-
-    async def publish_all(
-        self, client: aiomqtt.Client, link: GatewayLink, listening: "asyncio.Task[None]"
-    ) -> None:
-        """Publish at QoS 1 with a bounded number in flight."""
-        window = asyncio.Semaphore(IN_FLIGHT)
-
-        async def publish(message: Message) -> None:
-            try:
-                await client.publish(message.topic, message.payload, qos=1, timeout=30)
-            except BaseException:
-                # Not acknowledged: it goes out on the next connection.
-                link.outbox.append(message)
-                raise
-            finally:
-                window.release()
-            link.published += 1
-            self.published += 1
-            self._on_message(self.published)
-
-        async with asyncio.TaskGroup() as tasks:
-            while not listening.done():
-                while link.outbox:
-                    await window.acquire()
-                    tasks.create_task(publish(link.outbox.popleft()))
-                link.wake.clear()
-                await link.wake.wait()
 
     async def listen_to_control(self) -> None:
         """Hear of faults set in from the outside, and answer."""
         while True:
             try:
-                async with self.client("sim-control") as client:
+                async with self.address.client("sim-control", keepalive=30) as client:
                     await client.subscribe(CONTROL_TOPIC, qos=1)
                     async for message in client.messages:
                         answer = self.obey(message.payload)
@@ -338,19 +253,3 @@ class LiveCity:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return {"ok": False, "problem": f"not a control message: {error!r}"}
         return answer | {"ok": False, "problem": f"no action {wanted['action']!r}"}
-
-
-def moment_of(row: Row) -> int:
-    """When a row was measured, whatever its device's clock says."""
-    return row.measured_ms or row.time_ms
-
-
-async def hear_receipts(client: aiomqtt.Client, link: GatewayLink) -> None:
-    """Let the nodes forget what the collector has made durable."""
-    async for message in client.messages:
-        parts = message.topic.value.split("/")
-        node = link.nodes.get(parts[3]) if len(parts) == 5 else None
-        receipt = parse_ack(message.payload)
-        if node is not None and receipt is not None:
-            node.acknowledge(*receipt)
-            node.sent_s = time.monotonic()

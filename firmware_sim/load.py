@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
-from firmware_sim.devices.native import encode_json, topic
+from firmware_sim.devices.native import NumberedBatch, encode_json, topic
 from firmware_sim.errors import PublishError
 from firmware_sim.fleet import Fleet, Outgoing
 from firmware_sim.publishing import BrokerAddress
@@ -79,17 +78,6 @@ def damaged(payload: bytes, rng: np.random.Generator) -> bytes:
     return payload[: len(payload) // 2] + bytes(rng.integers(0, 256, 16, dtype=np.uint8))
 
 
-class Rows(msgspec.Struct):
-    """A native message of one quantity, as `docs/wire.md` has it."""
-
-    boot: int
-    seq: int
-    t0: int
-    dt: list[int]
-    q: dict[str, list[float]]
-    simulated: bool = True
-
-
 class Sender:
     """One connection and the devices behind it."""
 
@@ -119,7 +107,7 @@ class Sender:
             again, device = divmod(self.next, devices)
             self.next += 1
             payload = encode_json(
-                Rows(self.boot, again * rows, t0, deltas, {"illuminance_lx": lux})
+                NumberedBatch(self.boot, again * rows, t0, deltas, {"illuminance_lx": lux}, True)
             )
             if broken:
                 self.counts.corrupted += 1

@@ -1,10 +1,12 @@
 """Messages to a broker at QoS 1: paced, in order or not, every one acknowledged before the end."""
 
 import asyncio
+import math
 import random
 import ssl
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -15,7 +17,7 @@ from firmware_sim.errors import PublishError
 from firmware_sim.fleet import Fleet, Outgoing, fleet
 from firmware_sim.recording import Recorded, RecordingWriter
 
-__all__ = ["BrokerAddress", "Counts", "paced", "publish_messages", "record_messages"]
+__all__ = ["BrokerAddress", "Counts", "computed", "paced", "publish_messages", "record_messages"]
 
 IN_FLIGHT = 200
 PATIENCE_S = 60.0
@@ -59,7 +61,9 @@ class BrokerAddress:
             tls,
         )
 
-    def client(self, identifier: str, *, in_flight: int = IN_FLIGHT) -> aiomqtt.Client:
+    def client(
+        self, identifier: str, *, in_flight: int = IN_FLIGHT, keepalive: int = 60
+    ) -> aiomqtt.Client:
         """A connection that was not opened yet."""
         client = aiomqtt.Client(
             self.host,
@@ -69,6 +73,7 @@ class BrokerAddress:
             password=self.password,
             max_inflight_messages=in_flight,
             max_queued_outgoing_messages=0,
+            keepalive=keepalive,
             tls_params=aiomqtt.TLSParameters() if self.tls else None,
         )
         # aiomqtt warns from ten calls on; ours wait for their PUBACK on purpose.
@@ -82,6 +87,7 @@ class BrokerAddress:
         unfinished: Iterable[Outgoing] = (),
         on_acknowledged: Callable[[int], None] = lambda count: None,
         on_message: Callable[[str, bytes], None] = lambda topic, payload: None,
+        on_lost: Callable[[], None] = lambda: None,
         filters: Sequence[str] = (),
     ) -> AbstractAsyncContextManager[Fleet]:
         """A connection for many messages; see `firmware_sim.fleet`."""
@@ -89,6 +95,7 @@ class BrokerAddress:
             self.host, self.port, identifier, username=self.username, password=self.password,
             tls=ssl.create_default_context() if self.tls else None, filters=filters,
             unfinished=unfinished, on_acknowledged=on_acknowledged, on_message=on_message,
+            on_lost=on_lost,
         )  # fmt: skip
 
 
@@ -103,7 +110,7 @@ class Counts:
     seconds: float = 0.0
 
 
-async def paced(messages: Iterable[Recorded], speed: float | None) -> AsyncIterator[Recorded]:
+async def paced(messages: Iterable[Recorded], speed: float | None) -> AsyncIterator[list[Outgoing]]:
     """Messages at the pace they were received, so many times faster; at once without a speed."""
     started, first = time.monotonic(), None
     for message in messages:
@@ -113,11 +120,46 @@ async def paced(messages: Iterable[Recorded], speed: float | None) -> AsyncItera
             wait = due - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-        yield message
+        yield [(message.topic, message.payload, message.retain)]
+
+
+async def computed(
+    pieces: Iterator[list[Outgoing]], *, seconds: float | None = None
+) -> AsyncIterator[list[Outgoing]]:
+    """Messages that take time to compute: a thread computes them while others are sent.
+
+    After `seconds` no more are begun.
+    """
+    loop, stop = asyncio.get_running_loop(), threading.Event()
+    # Deep enough that the broker stays busy while some hundred luminaires' day is computed.
+    ready: asyncio.Queue[list[Outgoing] | None] = asyncio.Queue(128)
+
+    def compute() -> None:
+        try:
+            for piece in pieces:
+                if stop.is_set():
+                    return
+                asyncio.run_coroutine_threadsafe(ready.put(piece), loop).result()
+        finally:
+            if not stop.is_set():
+                asyncio.run_coroutine_threadsafe(ready.put(None), loop).result()
+
+    end_s = math.inf if seconds is None else time.monotonic() + seconds
+    computing = asyncio.create_task(asyncio.to_thread(compute))
+    try:
+        while (piece := await ready.get()) is not None and time.monotonic() < end_s:
+            yield piece
+    finally:
+        stop.set()
+        while not computing.done():
+            with suppress(asyncio.QueueEmpty):
+                ready.get_nowait()  # a thread that waits for room goes on, and sees that it is over
+            await asyncio.wait([computing], timeout=0.02)
+        computing.result()
 
 
 async def publish_messages(
-    messages: AsyncIterator[Recorded],
+    pieces: AsyncIterator[list[Outgoing]],
     address: BrokerAddress,
     *,
     identifier: str = "ljusvakt-replay",
@@ -133,6 +175,7 @@ async def publish_messages(
         If the broker refuses us, or cannot be reached for a minute.
     """
     counts, started = Counts(), time.monotonic()
+    messages = one_by_one(pieces)
     unfinished: list[Outgoing] = []
     broken_s: float | None = None
     connected = False
@@ -172,15 +215,22 @@ def own_name(identifier: str) -> str:
     return f"{identifier}-{random.randrange(10**9)}"  # noqa: S311 - a name
 
 
-async def drain(link: Fleet, messages: AsyncIterator[Recorded], counts: Counts) -> None:
+async def drain(link: Fleet, messages: AsyncIterator[Outgoing], counts: Counts) -> None:
     """Send until the end of the messages, and wait for the last receipt."""
     async for message in messages:
         counts.sent += 1
-        counts.bytes += len(message.payload)
-        link.send((message.topic, message.payload, message.retain))
+        counts.bytes += len(message[1])
+        link.send(message)
         if not link.has_room:
             await link.room()
     await link.settled()
+
+
+async def one_by_one(pieces: AsyncIterator[list[Outgoing]]) -> AsyncIterator[Outgoing]:
+    """The messages of all pieces; a connection that breaks within one goes on there."""
+    async for piece in pieces:
+        for message in piece:
+            yield message
 
 
 async def record_messages(

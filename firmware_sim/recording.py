@@ -368,7 +368,7 @@ def move_times(content: dict[str, Any], by_ms: int) -> None:
     for key, value in content.items():
         if key in {"t", "t0"} and isinstance(value, int):
             content[key] = value + by_ms
-        elif key in {"time", "received_at", "nsTime"} and isinstance(value, str):
+        elif key in {"time", "received_at", "gwTime", "nsTime"} and isinstance(value, str):
             moved = moment_ms(value) + by_ms
             stamp = datetime.fromtimestamp(moved // 1000, tz=UTC)
             content[key] = f"{stamp:%Y-%m-%dT%H:%M:%S}.{moved % 1000:03d}Z"

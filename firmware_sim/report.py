@@ -1,4 +1,4 @@
-"""The score as one HTML page: tables, and a picture of every miss and every false order."""
+"""The score as one HTML page: tables, and a picture of every miss, wrong name and false order."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -222,13 +222,32 @@ def summary_table(facts: dict[str, Any]) -> str:
         "faults found under any name": share_text(facts["any_fault_recall"]),
         "right crew": share_text(facts["right_crew"]),
         "grouped faults with exactly one order": share_text(facts["grouped_with_one_order"]),
-        "urgent within 60 minutes": share_text(facts["urgent_within_60_minutes"]),
+        "broken counters with an order": share_text(facts["counter_faults_with_an_order"]),
     }
     return (
         "<table>"
         + "".join(f"<tr><td>{k}</td><td>{v}</td></tr>" for k, v in rows.items())
         + "</table>"
     )
+
+
+def urgent_table(facts: dict[str, Any]) -> str:
+    """How soon urgent orders went out, by cause and by what could be seen."""
+    if not facts["urgent"]:
+        return "<p>Nothing urgent in truth.</p>"
+
+    def minutes(value: float | None) -> str:
+        return "not found" if value is None else f"{value:.0f}"
+
+    rows = "".join(
+        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{g['n']}</td>"
+        f"<td>{minutes(g['median_minutes'])}</td><td>{minutes(g['p95_minutes'])}</td>"
+        f"<td>{g['bound_minutes']:.0f}</td><td>{'yes' if g['met'] else 'no'}</td>"
+        f"<td>{share_text(g['within_bound'])}</td><td>{share_text(g['exactly_one_order'])}</td></tr>"
+        for name, g in facts["urgent"].items()
+    )
+    head = ("group", "n", "median, min", "p95, min", "bound", "met", "within", "exactly one order")
+    return f"<table><tr>{''.join(f'<th>{h}</th>' for h in head)}</tr>{rows}</table>"
 
 
 def wrong_kind_table(facts: dict[str, Any]) -> str:
@@ -266,6 +285,20 @@ def false_figure(run: Run, order: Order, street: Street | None, timezone: str) -
     )
     marks = {"judged from": order.spans[device][0], "raised": order.raised_ms}
     return figure(run, device, caption, marks, street, timezone)
+
+
+def misnamed_figure(
+    run: Run, fault: Fault, order: Order, street: Street | None, timezone: str
+) -> str:
+    """A fault that was found under another name alone."""
+    device = min(fault.spans.keys() & order.spans.keys())
+    caption = (
+        f"{escape(fault.kind)} on {escape(device)}, {moment_text(fault.spans[device][0])} to "
+        f"{moment_text(fault.spans[device][1])}, named {escape(order.kinds[device])} "
+        f"({escape(run.name)}). {escape(' '.join(order.notes[:1]))}"
+    )
+    marks = {"begins": max(fault.spans[device][0], run.start_ms), "raised": order.raised_ms}
+    return figure(run, device, caption, marks, street, timezone, SLOW.get(fault.kind, 14))
 
 
 def figure(
@@ -313,6 +346,10 @@ def write_report(
     false = [
         false_figure(r, o, streets.get(r.name), timezone) for r, o in score.false_orders[:limit]
     ]
+    misnamed = [
+        misnamed_figure(r, f, o, streets.get(r.name), timezone)
+        for r, f, o in score.misnamed[:limit]
+    ]
     key = (
         "<p>Solid: measured illuminance [lx], sentinels left out. "
         "Dashed: nominal level where the programme says lit. "
@@ -322,9 +359,12 @@ def write_report(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Score</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         f"<h1>Score</h1>{key}{summary_table(facts)}<h2>Kinds</h2>{kinds_table(facts)}"
+        f"<h2>Urgent</h2>{urgent_table(facts)}"
         f"<h2>Wrong kind</h2>{wrong_kind_table(facts)}"
         f"<h2>Missed ({len(score.missed)})</h2>{shown_of(len(score.missed), limit)}"
         f"{''.join(misses) or '<p>None.</p>'}"
+        f"<h2>Found under another name alone ({len(score.misnamed)})</h2>"
+        f"{shown_of(len(score.misnamed), limit)}{''.join(misnamed) or '<p>None.</p>'}"
         f"<h2>False orders ({len(score.false_orders)})</h2>"
         f"{shown_of(len(score.false_orders), limit)}{''.join(false) or '<p>None.</p>'}"
         f"</body></html>\n"

@@ -54,7 +54,9 @@ FaultKind = Literal[
     "misaimed",
     "communication_failure",
 ]
-GroupKind = Literal["feeder_out", "cabinet_out", "five_in_a_row", "gateway_dead", "feeder_clock"]
+GroupKind = Literal[
+    "feeder_out", "cabinet_out", "five_in_a_row", "tunnel_out", "gateway_dead", "feeder_clock"
+]
 FAULT_KINDS: tuple[FaultKind, ...] = (
     "lamp_failure",
     "dimming_failure",
@@ -72,6 +74,7 @@ GROUP_KINDS: tuple[GroupKind, ...] = (
     "feeder_out",
     "cabinet_out",
     "five_in_a_row",
+    "tunnel_out",
     "gateway_dead",
     "feeder_clock",
 )
@@ -187,6 +190,7 @@ class FaultRates(Table, frozen=True):
     feeder_out: Share = 0.0
     cabinet_out: Share = 0.0
     five_in_a_row: Share = 0.0
+    tunnel_out: Share = 0.0
     gateway_dead: Share = 0.0
     feeder_clock: Share = 0.0
     older: Share = 0.05
@@ -211,7 +215,8 @@ class PlacedFault(Table, frozen=True):
     """`[[fault]]`: one fault at a place of its own.
 
     `feeder` counts the street feeders that no placed cabinet or gateway fault touches, `lamp` the
-    luminaires along it; both wrap round, so a smaller city has the fault too.
+    luminaires along it; both wrap round, so a smaller city has the fault too. For `tunnel_out`,
+    `feeder` counts the tunnels.
     """
 
     kind: FaultKind | GroupKind

@@ -17,6 +17,7 @@ from scipy import special
 
 from firmware_sim.errors import TableError
 from firmware_sim.tables import ArrowTable, column_ms, read_rows, span_of_readings, texts
+from firmware_sim.urgent import Lit, UrgentCase, first_dark, read_lit, urgent_facts
 
 __all__ = [
     "KINDS",
@@ -53,8 +54,7 @@ KINDS = (
     "communication_failure",
 )
 SENSOR_CREW = frozenset({"sensor_stuck", "sensor_blind", "sensor_drift", "communication_failure"})
-URGENT = frozenset({"urgent"})
-GROUP_CAUSES = frozenset({"feeder", "segment", "cabinet", "gateway"})
+COUNTER = "counter"  # cause of faults of footfall counters, which no lamp crew is judged by
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,11 @@ class Fault:
     def start_ms(self) -> int:
         """When its first luminaire was struck."""
         return min(start for start, _ in self.spans.values())
+
+    @property
+    def of_counter(self) -> bool:
+        """Whether a footfall counter is broken, and no street light."""
+        return self.cause_kind == COUNTER
 
     @property
     def grouped(self) -> bool:
@@ -122,6 +127,7 @@ class Run:
     stop_ms: int
     lamp_nights: float
     readings: Path | None = None
+    lit: dict[str, Lit] = field(default_factory=dict)
 
 
 @dataclass
@@ -164,6 +170,7 @@ class Score:
     lamp_nights: float
     false_orders: list[tuple[Run, Order]] = field(default_factory=list)
     missed: list[tuple[Run, Fault]] = field(default_factory=list)
+    misnamed: list[tuple[Run, Fault, Order]] = field(default_factory=list)
     wrong_kind: Counter[tuple[str, str]] = field(default_factory=Counter)
     faults: int = 0
     found_any: int = 0
@@ -175,8 +182,10 @@ class Score:
     grouped_orders: int = 0
     crew: int = 0
     crew_right: int = 0
-    urgent_minutes: list[float] = field(default_factory=list)
-    urgent: int = 0
+    urgent: list[UrgentCase] = field(default_factory=list)
+    counters: int = 0
+    counters_found: int = 0
+    orders_on_counters: int = 0
 
     @property
     def macro_f1(self) -> float:
@@ -326,6 +335,7 @@ def read_run(
         stop_ms,
         lamp_nights,
         readings,
+        {} if assets is None else read_lit(assets),
     )
 
 
@@ -378,6 +388,12 @@ def score_run(score: Score, run: Run, horizon_days: float | None) -> None:
     seen: dict[str, list[Order]] = {fault.incident: [] for fault in run.faults}
     for order in run.orders:
         about = [fault for fault in run.faults if covers(order, fault)]
+        if about and all(fault.of_counter for fault in about):
+            score.orders_on_counters += 1
+            for fault in about:
+                seen[fault.incident].append(order)
+            continue
+        about = [fault for fault in about if not fault.of_counter]
         score.orders += 1
         kind = score.kinds.setdefault(order.kind, KindScore(order.kind))
         kind.orders += 1
@@ -398,6 +414,10 @@ def score_run(score: Score, run: Run, horizon_days: float | None) -> None:
         for fault in same or [nearest]:
             matched[fault.incident].append(order)
     for fault in run.faults:
+        if fault.of_counter:
+            score.counters += 1
+            score.counters_found += bool(seen[fault.incident])
+            continue
         own, any_name = matched[fault.incident], seen[fault.incident]
         judge_fault(score, run, fault, own, any_name, horizon_days)
 
@@ -444,14 +464,23 @@ def judge_fault(
         kind.second_noon += noons <= 2
     if not seen:
         score.missed.append((run, fault))
+    elif not named:
+        score.misnamed.append((run, fault, seen[0]))
     if fault.grouped:
         score.grouped += 1
         score.grouped_orders += len(in_time)
         score.grouped_one += len(in_time) == 1
-    if fault.severity in URGENT:
-        score.urgent += 1
-        if seen:
-            score.urgent_minutes.append((seen[0].raised_ms - begun) / 60_000)
+    if fault.severity == "urgent":
+        score.urgent.append(urgent_case(run, fault, begun, seen, len(in_time)))
+
+
+def urgent_case(run: Run, fault: Fault, begun: int, seen: list[Order], orders: int) -> UrgentCase:
+    """How soon the order of an urgent fault went out, and what could be seen of it."""
+    members = {device: run.lit[device] for device in fault.spans if device in run.lit}
+    clock_ms, silent = first_dark(members, begun, run.readings) if members else (begun, None)
+    minutes = max(seen[0].raised_ms - clock_ms, 0) / 60_000 if seen else math.inf
+    tunnel = bool(members) and all(one.tunnel for one in members.values())
+    return UrgentCase("tunnel" if tunnel else fault.cause_kind or "other", silent, minutes, orders)
 
 
 def rate(hits: int, trials: int) -> dict[str, float | int | None]:
@@ -487,10 +516,10 @@ def as_facts(score: Score) -> dict[str, Any]:
         "right_crew": rate(score.crew_right, score.crew),
         "grouped_with_one_order": rate(score.grouped_one, score.grouped),
         "orders_per_grouped_fault": score.grouped_orders / score.grouped if score.grouped else None,
-        "urgent_found": rate(len(score.urgent_minutes), score.urgent),
-        "urgent_minutes_median": quantile(score.urgent_minutes, 0.5),
-        "urgent_minutes_p90": quantile(score.urgent_minutes, 0.9),
-        "urgent_within_60_minutes": rate(sum(m <= 60 for m in score.urgent_minutes), score.urgent),
+        "urgent": urgent_facts(score.urgent, rate),
+        "counter_faults": score.counters,
+        "counter_faults_with_an_order": rate(score.counters_found, score.counters),
+        "orders_on_counters": score.orders_on_counters,
         "kinds": {name: kind_facts(kind) for name, kind in score.kinds.items()},
         "wrong_kind": [
             {"truth": truth, "named": named, "orders": n}
@@ -527,7 +556,7 @@ def kind_facts(kind: KindScore) -> dict[str, Any]:
     }
 
 
-CEILINGS = ("false_", "urgent_minutes", "orders_per", "repeated", "nights_")
+CEILINGS = ("false_", "median_minutes", "p95_minutes", "orders_per", "repeated", "nights_")
 
 
 def below_limits(facts: dict[str, Any], limits: dict[str, float]) -> list[str]:

@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from firmware_sim.errors import TableError
 from firmware_sim.recording import moment_ms
 
-__all__ = ["column_ms", "read_rows", "span_of_readings", "texts", "trace"]
+__all__ = [
+    "column_ms",
+    "first_received",
+    "number",
+    "read_rows",
+    "span_of_readings",
+    "texts",
+    "trace",
+]
 
 ArrowTable: TypeAlias = Any  # pyarrow carries no types
 DAY_MS = 86_400_000
@@ -224,6 +232,20 @@ def trace(
     within = np.flatnonzero((time_ms >= start_ms) & (time_ms < stop_ms))
     order = within[np.argsort(time_ms[within], kind="stable")]
     return time_ms[order], lux[order]
+
+
+def first_received(readings: Path, devices: list[str], start_ms: int, stop_ms: int) -> int | None:
+    """When the first reading of some devices came in a stretch of time [ms, UTC], if any did."""
+    chosen = pc.field("device_id").isin(devices)
+    if readings.suffix == ".csv":
+        table = readings_csv(readings).filter(chosen)
+    else:
+        names = pq.ParquetDataset(readings).schema.names
+        wanted = ["device_id", first_of(readings, names)]
+        table = pq.read_table(readings, columns=wanted, filters=chosen)
+    times = reading_times(table[first_of(readings, table.column_names)])
+    times = times[(times >= start_ms) & (times < stop_ms)]
+    return int(times.min()) if len(times) else None
 
 
 def number(value: object) -> float:

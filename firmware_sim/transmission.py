@@ -30,6 +30,8 @@ REPORTED = {
     "switching_error": "switching_error_off",
     "dark_feeder": "supply_loss",
 }
+# Of these a LoRaWAN controller's format has words for two; it has no last gasp.
+REPORTED_BY_RADIO = {"lamp_failure": "lamp_failure", "dimming_failure": "control_gear_failure"}
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Rows:
     received_ms : int64
     lux, power_w, status, dimming_pct : float64
         NaN where not sent; -1 and 65535 lux are sentinels.
+    meter : int64 (2, n), optional
+        Energy [mWh] and burning time [s] of LoRaWAN controllers; in no file.
     """
 
     device: NDArray[np.int32]
@@ -57,13 +61,14 @@ class Rows:
     power_w: Floats
     status: Floats
     dimming_pct: Floats
+    meter: Ints | None = None
 
     def taken(self, chosen: Ints | Bools) -> "Rows":
         """Some of the rows."""
         return Rows(
             self.device[chosen], self.time_ms[chosen], self.true_ms[chosen],
             self.received_ms[chosen], self.lux[chosen], self.power_w[chosen], self.status[chosen],
-            self.dimming_pct[chosen],
+            self.dimming_pct[chosen], None if self.meter is None else self.meter[:, chosen],
         )  # fmt: skip
 
     def joined(self, other: "Rows") -> "Rows":
@@ -77,6 +82,9 @@ class Rows:
             both(self.true_ms, other.true_ms), both(self.received_ms, other.received_ms),
             both(self.lux, other.lux), both(self.power_w, other.power_w),
             both(self.status, other.status), both(self.dimming_pct, other.dimming_pct),
+            None
+            if self.meter is None or other.meter is None
+            else np.concatenate([self.meter, other.meter], axis=1),
         )  # fmt: skip
 
 
@@ -88,7 +96,7 @@ class EventRow:
     time_ms: int
     received_ms: int
     event: str
-    active: bool
+    active: bool | None
     info: str
 
 
@@ -127,6 +135,7 @@ def transmit(
     rows = Rows(
         row.astype(np.int32), clock[row, at], true_ms[row, at], received[row, at], lux[row, at],
         measured.power_w[row, at], measured.status[row, at], measured.dimming_pct[row, at],
+        None if measured.meter is None else measured.meter[:, row, at],
     )  # fmt: skip
     return in_order(twice(rows, measured.draws[2][row, at], plan.duplicates))
 
@@ -159,6 +168,8 @@ def hold(
             seed, "burst", device, plan.bursts_per_month, LOST_HOURS, begin, end
         ):
             kept[row] &= ~((time_ms >= span.start_ms) & (time_ms < span.stop_ms))
+        if feeder.lorawan:
+            continue  # without a buffer nothing is held back on the device
         for span in spans_between(
             seed, "late", device, plan.late_per_month, LATE_HOURS, begin, end
         ):
@@ -234,17 +245,19 @@ def fault_reports(
             rows.append(event(device, span.start_ms, "lamp_failure", "DALI 0x04", active=True))
             rows.append(event(device, span.stop_ms, "lamp_failure", "", active=False))
     inside = [row for row in rows if start_ms <= row.time_ms < stop_ms]
-    return sorted(inside, key=lambda row: (row.time_ms, row.device_id, row.event, row.active))
+    return sorted(inside, key=lambda row: (row.time_ms, row.device_id, row.event, bool(row.active)))
 
 
-def event(device: str, time_ms: int, name: str, info: str, *, active: bool) -> EventRow:
+def event(device: str, time_ms: int, name: str, info: str, *, active: bool | None) -> EventRow:
     """A fault report that arrives two seconds later."""
     return EventRow(device, time_ms, time_ms + 2_000, name, active, info)
 
 
 def reports_of(scenario: Scenario, feeder: Feeder, fault: Fault) -> list[EventRow]:
     """What the devices themselves say of one fault."""
-    name = REPORTED.get(fault.effect)
+    name = (REPORTED_BY_RADIO if feeder.lorawan else REPORTED).get(fault.effect)
+    if feeder.lorawan and fault.effect == "dark_feeder" and not feeder.battery:
+        return restarts_of(scenario, feeder, fault)
     if name is None:
         return []
     rows = []
@@ -259,4 +272,16 @@ def reports_of(scenario: Scenario, feeder: Feeder, fault: Fault) -> list[EventRo
             rows.append(event(device, fault.start_ms + wait, name, "", active=True))
             if fault.end_ms < OPEN_MS:
                 rows.append(event(device, fault.end_ms + 60_000, name, "", active=False))
+    return rows
+
+
+def restarts_of(scenario: Scenario, feeder: Feeder, fault: Fault) -> list[EventRow]:
+    """What LoRaWAN controllers say when the supply is back: that they have started."""
+    rows = []
+    for lamp in fault.lamps:
+        u = generator(scenario.seed, "report", fault.fault_id, lamp).random(2)
+        told = u[0] >= scenario.nuisances.event_miss and feeder.has_device[lamp]
+        if told and fault.end_ms < OPEN_MS:
+            at = fault.end_ms + int((20 + 160 * u[1]) * 1000)  # joining takes its time
+            rows.append(event(feeder.device_ids[lamp], at, "device_reset", "", active=None))
     return rows

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from dataclasses import asdict, replace
 from math import isfinite
@@ -16,6 +16,7 @@ from api.datadir import DEMO_FOLDER
 from api.errors import BadInputError, LjusvaktError
 
 if TYPE_CHECKING:
+    from firmware_sim.fleet import Outgoing
     from firmware_sim.publishing import BrokerAddress, Counts
     from firmware_sim.recording import Recorded
     from firmware_sim.report import Street
@@ -36,7 +37,7 @@ SHARES = {
     "any-fault recall": "any_fault_recall",
     "right crew": "right_crew",
     "grouped with one order": "grouped_with_one_order",
-    "urgent within 60 minutes": "urgent_within_60_minutes",
+    "counters with an order": "counter_faults_with_an_order",
 }
 JsonOpt = Annotated[bool, typer.Option("--json", help="One JSON object at the end.")]
 
@@ -125,6 +126,9 @@ def simulate(
     broker: BrokerOpt = None,
     speed: Annotated[str, typer.Option(help="1 | 60 | max, with --broker.")] = "1",
     seconds: Annotated[float | None, typer.Option(help="Stop after so many real seconds.")] = None,
+    batch: Annotated[
+        int, typer.Option(help="With --speed max: so many hours in a message.", min=0, max=24)
+    ] = 0,
     days: Annotated[int | None, typer.Option(help="Instead of the scenario's.", min=1)] = None,
     lamps: Annotated[
         int | None, typer.Option(help="Luminaires, instead of the scenario's.", min=1)
@@ -174,7 +178,7 @@ def simulate(
     if out is not None:
         say(to_files(wanted, out, form, processes), as_json=as_json)
     elif broker is not None:
-        say(to_broker(wanted, broker, speed_of(speed), seconds), as_json=as_json)
+        say(to_broker(wanted, broker, speed_of(speed), seconds, batch), as_json=as_json)
     else:
         raise BadInputError(
             "nowhere to send the city.", remedy="Add --out FOLDER or --broker mqtt://host:1883."
@@ -211,7 +215,7 @@ def to_files(scenario: "Scenario", out: Path, form: str, processes: int | None) 
 
 
 def to_broker(
-    scenario: "Scenario", broker: str, speed: float | None, seconds: float | None
+    scenario: "Scenario", broker: str, speed: float | None, seconds: float | None, batch: int
 ) -> dict[str, Any]:
     """Let a scenario live on a broker, or send its days as fast as the broker takes them."""
     import time
@@ -223,15 +227,18 @@ def to_broker(
     # A number of its own for every start: receipts of an earlier run say nothing about this one.
     boot = int(time.time())
     if speed is None:
-        from firmware_sim.recording import Recorded
+        from firmware_sim.publishing import computed
+        from firmware_sim.samples import samples
+        from firmware_sim.telling import in_pieces
 
-        messages = (
-            Recorded(topic, payload, received)
-            for topic, payload, received in city.history(
-                scenario.start_ms, scenario.stop_ms, boot=boot
+        if batch:
+            history = city.history(
+                scenario.start_ms, scenario.stop_ms, batch_ms=batch * 3_600_000, boot=boot
             )
-        )
-        counts = running(send_all(messages, address, None))
+            pieces = in_pieces(history)
+        else:
+            pieces = samples(city, boot)
+        counts = running(send_all(computed(pieces, seconds=seconds), address))
         return {"devices": city.plan.device_count, **asdict(counts)}
     from api.clock import Clock
     from firmware_sim.live import LiveCity
@@ -239,7 +246,7 @@ def to_broker(
     clock = Clock() if speed == 1 else Clock(start_ms=scenario.start_ms, speed=speed)
     live = LiveCity(
         city, clock, address.host, address.port, username=address.username,
-        password=address.password, boot=boot,
+        password=address.password, tls=address.tls, boot=boot,
     )  # fmt: skip
 
     async def until() -> None:
@@ -252,10 +259,10 @@ def to_broker(
     return {"devices": city.plan.device_count, "published": live.published}
 
 
-async def send_all(messages: Any, address: "BrokerAddress", speed: float | None) -> "Counts":
+async def send_all(pieces: "AsyncIterator[list[Outgoing]]", address: "BrokerAddress") -> "Counts":
     """Publish messages, with progress on a terminal."""
     from api.progress import TextProgress
-    from firmware_sim.publishing import paced, publish_messages
+    from firmware_sim.publishing import publish_messages
 
     progress = TextProgress(sys.stderr)
 
@@ -263,7 +270,7 @@ async def send_all(messages: Any, address: "BrokerAddress", speed: float | None)
         text = f"{counts.acknowledged:,} acknowledged"
         progress.advance("publish", text, counts.acknowledged, max(counts.sent, 1))
 
-    return await publish_messages(paced(messages, speed), address, on_progress=tell)
+    return await publish_messages(pieces, address, on_progress=tell)
 
 
 def load(
@@ -384,6 +391,7 @@ def replay(
     import time
 
     from firmware_sim.errors import SimulatorError
+    from firmware_sim.publishing import paced
     from firmware_sim.recording import read_messages, shifted
 
     share_of("--duplicate", duplicate)
@@ -399,7 +407,7 @@ def replay(
         by_ms = time.time_ns() // 1_000_000 - messages[-1].received_ms
         messages = [shifted(message, by_ms) for message in messages]
     messages = disturbed(messages, shuffle=shuffle, duplicate=duplicate, seed=seed)
-    counts = running(send_all(messages, broker_at(broker), speed_of(speed)))
+    counts = running(send_all(paced(messages, speed_of(speed)), broker_at(broker)))
     say({"files": len(files), "read": read, **asdict(counts)}, as_json=as_json)
 
 
@@ -574,6 +582,18 @@ def score_text(facts: dict[str, Any]) -> str:
                 f"{bounded(kind['precision']):>18}{bounded(kind['recall']):>18}"
                 f"{plain(kind['f1']):>6}{plain(kind['nights_median']):>8}{plain(kind['nights_p90']):>6}"
             )
+    if facts["urgent"]:
+        lines += [
+            "",
+            f"{'urgent':<24}{'n':>5}{'median':>8}{'p95 min':>9}{'bound':>7}{'within':>20}",
+        ]
+    for name, group in facts["urgent"].items():
+        p95 = "never" if group["p95_minutes"] is None else f"{group['p95_minutes']:.0f}"
+        median = "never" if group["median_minutes"] is None else f"{group['median_minutes']:.0f}"
+        lines.append(
+            f"{name.replace('_', ' '):<24}{group['n']:>5}{median:>8}{p95:>9}"
+            f"{group['bound_minutes']:>7.0f}{bounded(group['within_bound']):>20}"
+        )
     lines.append("")
     lines += [f"{w['truth']} named {w['named']}: {w['orders']}" for w in facts["wrong_kind"]]
     return "\n".join(lines) + "\n"

@@ -6,9 +6,10 @@ ChirpStack v4 documentation, integrations, event types; The Things Stack, data f
 """
 
 import base64
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 __all__ = ["Uplink", "chirpstack_v3", "chirpstack_v4", "things_stack_v3"]
 
@@ -24,7 +25,10 @@ class Uplink:
     profile : str
         Name of the device profile; receivers choose the codec by it.
     time_ms : int
-        When the network server received it [ms, UTC].
+        When the gateway heard it, by the gateway's own clock [ms, UTC].
+    arrived_ms : int
+        When it came to the network server: later where the gateway had lost its link and kept the
+        frame. ChirpStack tells the gateway's time as the uplink's; The Things Stack its own.
     """
 
     dev_eui: str
@@ -37,17 +41,26 @@ class Uplink:
     gateway: str = "0016c001f0000001"
     rssi_dbm: int = -97
     snr_db: float = 6.5
+    arrived_ms: int = 0
 
     @property
-    def stamp(self) -> str:
-        """Receive time with nanoseconds, as network servers write it."""
-        moment = datetime.fromtimestamp(self.time_ms // 1000, UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{self.time_ms % 1000:03d}000000Z"
+    def heard(self) -> str:
+        """The gateway's time."""
+        return stamp(self.time_ms)
+
+    @property
+    def arrived(self) -> str:
+        """The network server's time."""
+        return stamp(max(self.arrived_ms, self.time_ms))
 
 
-def dumped(message: dict[str, object]) -> bytes:
-    """Compact JSON in UTF-8."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+def stamp(time_ms: int) -> str:
+    """A time with nanoseconds, as network servers write it."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}000000Z"
+
+
+dumped = msgspec.json.Encoder().encode
 
 
 def base64_text(payload: bytes) -> str:
@@ -59,7 +72,7 @@ def chirpstack_v4(uplink: Uplink, application: str = "ljusvakt") -> tuple[str, b
     """Topic and message of an `up` event; zeros are left out, as protobuf's JSON does."""
     message: dict[str, object] = {
         "deduplicationId": f"{uplink.dev_eui}-{uplink.counter}",
-        "time": uplink.stamp,
+        "time": uplink.heard,
         "deviceInfo": {
             "tenantName": "ChirpStack",
             "applicationName": application,
@@ -71,7 +84,15 @@ def chirpstack_v4(uplink: Uplink, application: str = "ljusvakt") -> tuple[str, b
         "dr": 5,
         "fPort": uplink.port,
         "data": base64_text(uplink.payload),
-        "rxInfo": [{"gatewayId": uplink.gateway, "rssi": uplink.rssi_dbm, "snr": uplink.snr_db}],
+        "rxInfo": [
+            {
+                "gatewayId": uplink.gateway,
+                "gwTime": uplink.heard,
+                "nsTime": uplink.arrived,
+                "rssi": uplink.rssi_dbm,
+                "snr": uplink.snr_db,
+            }
+        ],
     }
     if uplink.counter:
         message["fCnt"] = uplink.counter
@@ -89,7 +110,7 @@ def chirpstack_v3(uplink: Uplink, application: str = "1") -> tuple[str, bytes]:
         "rxInfo": [
             {
                 "gatewayID": uplink.gateway,
-                "time": uplink.stamp,
+                "time": uplink.heard,
                 "rssi": uplink.rssi_dbm,
                 "loRaSNR": uplink.snr_db,
             }
@@ -112,7 +133,7 @@ def things_stack_v3(uplink: Uplink, application: str = "ljusvakt") -> tuple[str,
             "application_ids": {"application_id": application},
             "dev_eui": uplink.dev_eui.upper(),
         },
-        "received_at": uplink.stamp,
+        "received_at": uplink.arrived,
         "uplink_message": {
             "f_cnt": uplink.counter,
             "f_port": uplink.port,
@@ -120,6 +141,8 @@ def things_stack_v3(uplink: Uplink, application: str = "ljusvakt") -> tuple[str,
             "rx_metadata": [
                 {
                     "gateway_ids": {"gateway_id": uplink.gateway},
+                    "time": uplink.heard,
+                    "received_at": uplink.arrived,
                     "rssi": uplink.rssi_dbm,
                     "snr": uplink.snr_db,
                 }
@@ -128,7 +151,7 @@ def things_stack_v3(uplink: Uplink, application: str = "ljusvakt") -> tuple[str,
                 "brand_id": uplink.profile.split(" ")[0].lower(),
                 "model_id": uplink.profile,
             },
-            "received_at": uplink.stamp,
+            "received_at": uplink.arrived,
         },
     }
     return f"v3/{application}@ttn/devices/{device}/up", dumped(message)

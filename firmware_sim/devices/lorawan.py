@@ -41,9 +41,12 @@ class Radio:
         """Go on from a frame counter; the same moment then has the same counter again."""
         self.counter = counter % 2**32
 
-    def uplink(self, port: int, payload: bytes, time_ms: int) -> Message:
-        """The next frame."""
-        frame = Uplink(self.dev_eui, self.name, self.profile, port, self.counter, payload, time_ms)
+    def uplink(self, port: int, payload: bytes, time_ms: int, arrived_ms: int = 0) -> Message:
+        """The next frame, heard by a gateway and brought to the network server some time later."""
+        frame = Uplink(
+            self.dev_eui, self.name, self.profile, port, self.counter, payload, time_ms,
+            arrived_ms=max(arrived_ms, time_ms),
+        )  # fmt: skip
         self.counter += 1
         return Message(*self.envelope(frame))
 
@@ -61,27 +64,41 @@ class ElsysSensor:
         return ElsysSensor(Radio(name, "ELSYS ERS", envelope), installed_ms)
 
     def measure(
-        self, time_ms: int, *, light_lx: float, motion: int = 0, temperature_c: float = 8.0
+        self,
+        time_ms: int,
+        *,
+        light_lx: float | None,
+        motion: int = 0,
+        temperature_c: float = 8.0,
+        arrived_ms: int = 0,
     ) -> Message:
-        """One regular uplink."""
+        """One regular uplink. The format knows no faults and no clock."""
         years = (time_ms - self.installed_ms) / (365.25 * 86_400_000)
         payload = encode_elsys(
             light_lx=light_lx, motion=motion, temperature_c=temperature_c,
             supply_v=max(3.6 - 0.06 * years, 2.0),
         )  # fmt: skip
-        return self.radio.uplink(ELSYS_PORT, payload, time_ms)
+        return self.radio.uplink(ELSYS_PORT, payload, time_ms, arrived_ms)
 
 
 @dataclass
 class LuminaireController:
-    """A NAS UL20xx on a DALI driver: status, usage, and alerts of its own."""
+    """A NAS UL20xx: status and usage, and reports of its own.
+
+    It has no store of charge for a last word: where the supply goes it falls silent, and when it
+    is back it says that it started. Its meter and its frame counter outlast that.
+
+    Attributes
+    ----------
+    rated_w : float
+        What its lamp draws at full level [W].
+    dali : bool
+        Whether a DALI driver answers it; without one its meter alone notices a dead lamp.
+    """
 
     radio: Radio
     rated_w: float
-    energy_wh: float = 0.0
-    lamp_on_s: int = 0
-    failed: bool = False
-    last_ms: int | None = None
+    dali: bool = True
 
     @staticmethod
     def named(
@@ -90,26 +107,31 @@ class LuminaireController:
         """A controller with the EUI of its name."""
         return LuminaireController(Radio(name, "NAS UL20xx", envelope), rated_w)
 
-    def burn(
+    def sample(
         self,
         time_ms: int,
         *,
         level: float,
-        power_w: float,
-        lamp_failure: bool,
+        power_w: float | None,
+        energy_wh: int,
+        lamp_on_s: int,
+        lamp_failure: bool = False,
         gear_failure: bool = False,
         restarted: bool = False,
         light_lx: float | None = None,
         clock_ms: int | None = None,
+        arrived_ms: int = 0,
     ) -> list[Message]:
-        """Time passed until now at this level: status, usage, and an alert when the lamp fails.
+        """The regular uplinks: status, and usage where it has a meter.
 
         Parameters
         ----------
         level : float
             Commanded dim level, 0..1.
-        power_w : float
-            Drawn power [W].
+        power_w : float or None
+            Drawn power [W]; None without a meter.
+        energy_wh, lamp_on_s : int
+            What the meter has counted since it was put up.
         gear_failure, restarted : bool
             What else the driver says of itself.
         light_lx : float, optional
@@ -117,34 +139,52 @@ class LuminaireController:
         clock_ms : int, optional
             Time by the controller's own clock, which is right without it.
         """
-        passed_s = 0 if self.last_ms is None else (time_ms - self.last_ms) // 1000
-        self.last_ms = time_ms
-        lit = level > 0 and not lamp_failure
-        self.energy_wh += power_w * passed_s / 3600
-        self.lamp_on_s += passed_s if lit else 0
         driver = nas_ul20xx.Driver(
-            nas_ul20xx.single(0), driver_error=gear_failure, lamp_on=lit,
-            lamp_failure=lamp_failure and level > 0, level_pct=round(level * 100),
-            power_failure=restarted,
+            nas_ul20xx.single(0), driver_error=gear_failure,
+            lamp_on=level > 0 and not lamp_failure, lamp_failure=lamp_failure and level > 0,
+            level_pct=round(level * 100), power_failure=restarted,
         )  # fmt: skip
-        newly = driver.lamp_failure and not self.failed
-        sent = self.alert(time_ms, lamp_failure=True) if newly else []
-        self.failed = driver.lamp_failure
         clock_s = max(time_ms if clock_ms is None else clock_ms, 0) // 1000
         status = nas_ul20xx.encode_status(clock_s, (driver,), light_lx=light_lx)
-        usage = nas_ul20xx.encode_usage(
-            address=driver.address, energy_wh=int(self.energy_wh), power_w=power_w,
-            voltage_v=230, power_factor=0.95, lamp_on_s=self.lamp_on_s,
-        )  # fmt: skip
-        sent.append(self.radio.uplink(nas_ul20xx.STATUS_PORT, status, time_ms))
-        sent.append(self.radio.uplink(nas_ul20xx.USAGE_PORT, usage, time_ms))
+        sent = [self.radio.uplink(nas_ul20xx.STATUS_PORT, status, time_ms, arrived_ms)]
+        if power_w is not None:
+            usage = nas_ul20xx.encode_usage(
+                address=driver.address, energy_wh=energy_wh, power_w=power_w, voltage_v=230,
+                power_factor=0.95, lamp_on_s=lamp_on_s,
+            )  # fmt: skip
+            sent.append(self.radio.uplink(nas_ul20xx.USAGE_PORT, usage, time_ms, arrived_ms))
         return sent
 
-    def alert(self, time_ms: int, *, lamp_failure: bool) -> list[Message]:
-        """What the driver reports at once, when its lamp fails or burns again."""
-        self.failed = lamp_failure
-        driver = nas_ul20xx.Driver(
-            nas_ul20xx.single(0), lamp_failure=lamp_failure, lamp_on=not lamp_failure
+    def report(
+        self, time_ms: int, event: str, *, active: bool | None, arrived_ms: int = 0
+    ) -> list[Message]:
+        """What it reports at once.
+
+        Parameters
+        ----------
+        event : str
+            `lamp_failure` or `control_gear_failure` begins or ends, by its driver or, without one,
+            by its meter; `device_reset` after the supply came back. Its format knows no others.
+        """
+        if event == "device_reset":
+            payload = nas_ul20xx.encode_boot(int(self.radio.dev_eui[-8:], 16), time_ms // 1000)
+            return [self.radio.uplink(nas_ul20xx.SYSTEM_PORT, payload, time_ms, arrived_ms)]
+        lamp, gear = (
+            bool(active) and event == "lamp_failure",
+            bool(active) and event != "lamp_failure",
         )
-        payload = nas_ul20xx.encode_driver_alert((driver,))
-        return [self.radio.uplink(nas_ul20xx.ALERT_PORT, payload, time_ms)]
+        if event not in (
+            {"lamp_failure", "control_gear_failure"} if self.dali else {"lamp_failure"}
+        ):
+            return []
+        if self.dali:
+            driver = nas_ul20xx.Driver(
+                nas_ul20xx.single(0), driver_error=gear, lamp_failure=lamp, lamp_on=not lamp
+            )
+            payload = nas_ul20xx.encode_driver_alert((driver,))
+        else:
+            payload = nas_ul20xx.encode_metering_alert(
+                power_w=0.0 if lamp else self.rated_w, voltage_v=230, power_factor=0.95,
+                lamp_error=lamp,
+            )  # fmt: skip
+        return [self.radio.uplink(nas_ul20xx.ALERT_PORT, payload, time_ms, arrived_ms)]

@@ -3,7 +3,8 @@
 References
 ----------
 Format as published by the vendor with its codecs (nasys/nas-codecs): status on port 23, usage on
-port 26, alerts on port 61. Light is a logarithm: 4,000 steps a decade from 0.001 lx.
+port 26, alerts on port 61, its own start on port 99. Light is a logarithm: 4,000 steps a decade
+from 0.001 lx.
 """
 
 import math
@@ -14,8 +15,10 @@ __all__ = [
     "ALERT_PORT",
     "BROADCAST",
     "STATUS_PORT",
+    "SYSTEM_PORT",
     "USAGE_PORT",
     "Driver",
+    "encode_boot",
     "encode_driver_alert",
     "encode_metering_alert",
     "encode_status",
@@ -23,7 +26,7 @@ __all__ = [
     "single",
 ]
 
-STATUS_PORT, USAGE_PORT, ALERT_PORT = 23, 26, 61
+STATUS_PORT, USAGE_PORT, ALERT_PORT, SYSTEM_PORT = 23, 26, 61, 99
 BROADCAST = 0xFE
 INTERNAL_MEASUREMENT = 0xFF
 DRIVER_ALERT, METERING_ALERT = 0x83, 0x84
@@ -33,6 +36,8 @@ DALI_ERROR, RELAY_CLOSED = 0x02, 0x80
 LIGHT_SENSOR, LIGHT_UNKNOWN, LIGHT_FULL_SCALE = 0x02, 0xFFFF, 0x7FFF
 LAMP_ERROR_IN_24_H = 0x20
 CALENDAR_DUSK = 0x50
+FIRMWARE = (1, 1, 4)
+DALI_CONFIG, WITH_METER, BUS_HIGH, POWERED_ON = 0x00, 0x20, 0xFE, 0x00
 
 
 def single(number: int) -> int:
@@ -149,3 +154,14 @@ def encode_metering_alert(
     return struct.pack(
         "<BBHHB", METERING_ALERT, flags, round(power_w), voltage_v, round(power_factor * 100)
     )
+
+
+def encode_boot(serial: int, epoch_s: int, *, drivers: int = 1) -> bytes:
+    """What a controller says first after it was without supply (port 99).
+
+    Serial number, firmware, clock, equipment and how it was reset: by nothing but the supply.
+    """
+    return struct.pack(
+        "<BI3BIBBBBB", 0x00, serial, *FIRMWARE, epoch_s, DALI_CONFIG, WITH_METER, BUS_HIGH,
+        drivers, POWERED_ON,
+    )  # fmt: skip

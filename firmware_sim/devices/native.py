@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-__all__ = ["ack_topic", "encode_events", "encode_readings", "numbered", "parse_ack", "topic"]
+__all__ = [
+    "Batch",
+    "NumberedBatch",
+    "ack_topic",
+    "encode_events",
+    "encode_json",
+    "encode_readings",
+    "numbered",
+    "parse_ack",
+    "topic",
+]
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -14,6 +24,26 @@ class Ack(msgspec.Struct):
 
     boot: int
     seq: int
+
+
+class Batch(msgspec.Struct):
+    """Readings of several quantities at the same times; the fields in the order they are sent."""
+
+    t0: int
+    dt: list[int]
+    q: Mapping[str, Sequence[float | int | None]]
+    simulated: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class NumberedBatch(msgspec.Struct):
+    """The same with the device's numbering in front."""
+
+    boot: int
+    seq: int
+    t0: int
+    dt: list[int]
+    q: Mapping[str, Sequence[float | int | None]]
+    simulated: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Rows(msgspec.Struct):
@@ -56,13 +86,10 @@ def encode_readings(
         Both or neither: restarts of the device, number of the first row.
     """
     t0 = min(time_ms)
-    message: dict[str, object] = {} if boot is None else {"boot": boot, "seq": seq}
-    message["t0"] = t0
-    message["dt"] = [t - t0 for t in time_ms]
-    message["q"] = columns
-    if simulated:
-        message["simulated"] = True
-    return encode_json(message)
+    dt, mark = [t - t0 for t in time_ms], True if simulated else msgspec.UNSET
+    if boot is None or seq is None:
+        return encode_json(Batch(t0, dt, columns, mark))
+    return encode_json(NumberedBatch(boot, seq, t0, dt, columns, mark))
 
 
 def encode_events(

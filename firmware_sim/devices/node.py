@@ -25,13 +25,15 @@ class Message:
 class Row:
     """One entry of the ring buffer: readings of one moment, or one fault report.
 
-    `time_ms` is by the device's clock, `measured_ms` by the sun; nobody but the simulator sees it.
+    `time_ms` is by the device's clock. Nobody but the simulator sees when it was measured, by the
+    sun, and when it is received.
     """
 
     time_ms: int
     values: Mapping[str, float | int | None] | None
     event: tuple[str, bool | None, str] | None = None
     measured_ms: int = 0
+    received_ms: int = 0
 
 
 @dataclass

@@ -2,8 +2,13 @@
 
 import base64
 import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
 
 import msgspec
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,9 +16,11 @@ from hypothesis import strategies as st
 from firmware_sim.devices import nas_ul20xx
 from firmware_sim.devices.elsys import encode_elsys
 from firmware_sim.devices.envelopes import Uplink, chirpstack_v3, chirpstack_v4, things_stack_v3
-from firmware_sim.devices.lorawan import LuminaireController
+from firmware_sim.devices.lorawan import LuminaireController, Radio
 from firmware_sim.devices.native import encode_events, encode_readings, topic
 from firmware_sim.devices.node import Node, Row
+from firmware_sim.feed import write_feed
+from firmware_sim.samples import samples
 from firmware_sim.scenario import load_scenario
 from firmware_sim.world import build_city
 from ingest.devices import DeviceEntry, Registry
@@ -21,6 +28,7 @@ from ingest.reading import QUANTITIES, Quantity
 from ingest.wire import decode
 
 START_MS = 1_790_000_000_000
+SET_MS = 1_577_836_800_000  # 2020: an older time is a clock that was never set
 EUI = "FEFF010203040506"
 REGISTRY = Registry([DeviceEntry("L-1", dev_eui=EUI, codec="elsys"), DeviceEntry("N-1")])
 TIMES = st.integers(1_577_836_800_000, 4_000_000_000_000)
@@ -120,13 +128,15 @@ def test_an_elsys_uplink_is_read_through_every_network_server(envelope: object) 
 def test_a_luminaire_controller_is_read_by_the_codec_of_its_profile() -> None:
     controller = LuminaireController.named("L-7", 40.0)
     registry = Registry([DeviceEntry("L-7", dev_eui=controller.radio.dev_eui)])
-    controller.burn(START_MS, level=0.6, power_w=31.0, lamp_failure=False)
-    messages = controller.burn(START_MS + 3_600_000, level=0.6, power_w=2.0, lamp_failure=True)
+    messages = controller.sample(
+        START_MS, level=0.6, power_w=2.0, energy_wh=1_234_567, lamp_on_s=9, lamp_failure=True
+    )
     decoded = [decode(m.topic, m.payload, registry) for m in messages]
     values = {s.quantity: s.value[-1] for d in decoded for s in d.series}
     events = [(e.event, e.active) for d in decoded for e in d.events]
 
     assert values[Quantity.POWER] == 2
+    assert values[Quantity.ENERGY] == 1234.567
     assert values[Quantity.DIMMING] == 60
     assert int(values[Quantity.LAMP_STATUS]) & 1
     assert ("lamp_failure", True) in events
@@ -156,13 +166,40 @@ def test_a_controllers_light_and_failures_are_read_as_they_were_meant(
     }
 
 
-def test_a_controllers_alert_begins_and_ends() -> None:
+def events_of(controller: LuminaireController, event: str) -> list[tuple[str, bool | None]]:
+    """What is read of a report that begins and ends."""
+    registry = Registry([DeviceEntry("L-7", dev_eui=controller.radio.dev_eui)])
+    messages = [m for on in (True, False) for m in controller.report(START_MS, event, active=on)]
+    found = [e for m in messages for e in decode(m.topic, m.payload, registry).events]
+    return [(e.event, e.active) for e in found if e.event == event]
+
+
+@pytest.mark.parametrize("event", ["lamp_failure", "control_gear_failure"])
+def test_a_controllers_report_begins_and_ends(event: str) -> None:
+    controller = LuminaireController.named("L-7", 40.0)
+
+    assert events_of(controller, event) == [(event, True), (event, False)]
+
+
+def test_without_a_driver_the_meter_reports_a_dead_lamp_and_nothing_else() -> None:
+    controller = LuminaireController(Radio("L-7", "NAS UL20xx"), 40.0, dali=False)
+
+    assert events_of(controller, "lamp_failure") == [
+        ("lamp_failure", True),
+        ("lamp_failure", False),
+    ]
+    assert controller.report(START_MS, "control_gear_failure", active=True) == []
+    assert controller.report(START_MS, "cycling_failure", active=True) == []
+
+
+def test_a_controller_says_that_its_supply_is_back() -> None:
     controller = LuminaireController.named("L-7", 40.0)
     registry = Registry([DeviceEntry("L-7", dev_eui=controller.radio.dev_eui)])
-    alerts = [m for f in (True, False) for m in controller.alert(START_MS, lamp_failure=f)]
-    events = [e for m in alerts for e in decode(m.topic, m.payload, registry).events]
+    (message,) = controller.report(START_MS, "device_reset", active=None)
 
-    assert [e.active for e in events if e.event == "lamp_failure"] == [True, False]
+    assert [
+        (e.event, e.active) for e in decode(message.topic, message.payload, registry).events
+    ] == [("device_reset", None)]
 
 
 def test_a_meters_alert_is_read_as_power_at_least() -> None:
@@ -208,6 +245,79 @@ def test_rows_of_a_history_are_numbered_without_a_gap() -> None:
 
     assert len(expected) > 40
     assert min(expected.values()) > 10
+
+
+def test_a_message_a_sample_is_what_the_encoder_writes_and_holds_what_the_files_hold(
+    tmp_path: Path,
+) -> None:
+    scenario = load_scenario("nuisances").changed(luminaires=60, days=2)
+    city = build_city(scenario)
+    registry = Registry([DeviceEntry(str(row["device_id"])) for row in city.assets_rows()])
+    sent: Counter[tuple[str, int, Quantity, float]] = Counter()
+    numbers: dict[str, int] = {}
+    for where, payload, _ in (message for piece in samples(city, 5) for message in piece):
+        content = json.loads(payload)
+        device = where.split("/")[3]
+        assert (content["boot"], content["seq"]) == (5, numbers.get(device, 0))
+        numbers[device] = content["seq"] + 1
+        if where.endswith("/readings"):
+            assert payload == encode_readings(
+                [content["t0"]], content["q"], boot=5, seq=content["seq"]
+            )
+        for series in decode(where, payload, registry).series:
+            sent[(series.device_id, series.time_ms[0], series.quantity, series.value[0])] += 1
+    write_feed(scenario, tmp_path, processes=1)
+    table = pq.read_table(tmp_path / "readings.parquet")
+    devices, times = table["device_id"].to_pylist(), table["time"].cast("int64").to_pylist()
+    written: Counter[tuple[str, int, Quantity, float]] = Counter()
+    for quantity in Quantity:
+        if quantity.value in table.column_names:
+            for device, time_ms, value in zip(
+                devices, times, table[quantity.value].to_pylist(), strict=True
+            ):
+                if value is not None:
+                    written[(device, time_ms, quantity, round(value, 3))] += 1
+    rounded: Counter[tuple[str, int, Quantity, float]] = Counter()
+    for (device, time_ms, quantity, value), count in sent.items():
+        rounded[(device, time_ms, quantity, round(float(np.float32(value)), 3))] += count
+
+    assert len(numbers) == len(registry)
+    # Times from 1970 are of devices whose clock was not set; ingest moves those.
+    assert {k: n for k, n in rounded.items() if k[1] > SET_MS} == {
+        k: n for k, n in written.items() if k[1] > SET_MS
+    }
+
+
+def test_a_meter_goes_on_where_it_stood_whenever_the_city_is_asked() -> None:
+    scenario = load_scenario("demo").changed(luminaires=40, days=12)
+    devices = msgspec.structs.replace(scenario.devices, lorawan=1.0, power=1.0)
+    scenario = msgspec.structs.replace(scenario, devices=devices)
+    registry = Registry(
+        [DeviceEntry(str(r["device_id"])) for r in build_city(scenario).assets_rows()]
+    )
+
+    def energy(first_day: int, days: int) -> dict[str, dict[int, float]]:
+        start_ms = scenario.start_ms + first_day * 86_400_000
+        found: dict[str, dict[int, float]] = {}
+        messages = build_city(scenario).history(start_ms, start_ms + days * 86_400_000)
+        for where, payload, received_ms in messages:
+            for series in decode(where, payload, registry).series:
+                if series.quantity is Quantity.ENERGY:
+                    found.setdefault(series.device_id, {})[received_ms] = series.value[-1]
+        return found
+
+    whole, later, earlier = energy(0, 12), energy(10, 2), energy(-1, 1)
+
+    assert len(whole) > 30
+    for device, counted in later.items():
+        assert counted.items() <= whole[device].items()
+    for device, counted in whole.items():
+        kwh = [counted[t] for t in sorted(counted)]
+        assert kwh[0] > 0
+        # A frame that was held back may bring an older count; the meter itself never goes back.
+        assert sum(b < a for a, b in pairwise(kwh)) < 0.02 * len(kwh)
+        assert kwh[-1] > kwh[0]
+        assert max(earlier[device].values()) <= kwh[0]
 
 
 @pytest.mark.parametrize("server", ["chirpstack_v4", "chirpstack_v3", "things_stack_v3"])

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from firmware_sim.score import (
     read_truth,
     score_runs,
 )
+from firmware_sim.urgent import Lit, first_dark
 
 START_MS = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp() * 1000)
 HOUR_MS = 3_600_000
@@ -61,11 +63,13 @@ def order(kind: str, devices: str | list[str], raised: float, incident: str = ""
     return Order(label, kind, "luminaire", names[0], at(raised), kinds, spans)
 
 
+def run_of(faults: list[Fault], orders: list[Order], lamp_nights: float = 1000.0) -> Run:
+    in_time = sorted(orders, key=lambda o: o.raised_ms)
+    return Run("run", faults, in_time, START_MS, at(30), lamp_nights)
+
+
 def scored(faults: list[Fault], orders: list[Order], lamp_nights: float = 1000.0) -> dict[str, Any]:
-    run = Run(
-        "run", faults, sorted(orders, key=lambda o: o.raised_ms), START_MS, at(30), lamp_nights
-    )
-    return as_facts(score_runs([run]))
+    return as_facts(score_runs([run_of(faults, orders, lamp_nights)]))
 
 
 def test_a_fault_that_was_found_under_its_name() -> None:
@@ -133,17 +137,94 @@ def test_one_order_for_a_feeder_is_right_and_two_are_not() -> None:
     )
 
     assert one["grouped_with_one_order"]["value"] == 1
-    assert one["urgent_within_60_minutes"]["value"] == 1
+    assert one["urgent"]["feeder_not_told"]["exactly_one_order"]["value"] == 1
     assert two["grouped_with_one_order"]["value"] == 0
     assert two["orders_per_grouped_fault"] == 2
     assert two["repeated_orders"] == 1
 
 
-def test_urgent_delay_is_counted_in_minutes_from_the_first_darkness() -> None:
-    facts = scored([grouped(["L-1", "L-2"])], [order("supply_loss", ["L-1"], 10 + 90 / 1440)])
+def lit(*, mains: bool, always: bool = False, tunnel: bool = False) -> Lit:
+    return Lit(mains, always, tunnel, 56.05, 12.69)
 
-    assert facts["urgent_minutes_median"] == pytest.approx(90)
-    assert facts["urgent_within_60_minutes"]["value"] == 0
+
+def urgent(lamps: dict[str, Lit], raised: list[float | None]) -> dict[str, Any]:
+    """Urgent facts of equal faults, each in a run of its own, raised so many days into it."""
+    runs = [
+        replace(
+            run_of([grouped(list(lamps))], [order("supply_loss", "L-1", d) for d in [day] if d]),
+            lit=lamps,
+        )
+        for day in raised
+    ]  # fmt: skip
+    found: dict[str, Any] = as_facts(score_runs(runs))["urgent"]
+    return found
+
+
+def test_urgent_delay_is_counted_in_minutes_where_sensors_fall_silent() -> None:
+    found = urgent({"L-1": lit(mains=True), "L-2": lit(mains=True)}, [10 + 70 / 1440] * 19 + [11.0])
+
+    assert set(found) == {"feeder_silent", "all_silent"}
+    assert found["feeder_silent"]["n"] == 20
+    assert found["feeder_silent"]["bound_minutes"] == 75
+    assert found["feeder_silent"]["p95_minutes"] == pytest.approx(70)
+    assert found["feeder_silent"]["within_bound"]["hits"] == 19
+    assert found["feeder_silent"]["met"]
+
+
+def test_where_darkness_is_seen_the_bound_is_shorter() -> None:
+    always = lit(mains=False, always=True, tunnel=True)
+    found = urgent({"L-1": always, "L-2": lit(mains=True)}, [10 + 70 / 1440])
+
+    assert set(found) == {"feeder_dark", "all_dark"}
+    assert found["feeder_dark"]["bound_minutes"] == 45
+    assert not found["feeder_dark"]["met"]
+
+
+def test_an_urgent_fault_never_found_has_no_95th_percentile() -> None:
+    found = urgent({"L-1": lit(mains=True)}, [10.01, None])
+
+    assert found["all_silent"]["p95_minutes"] is None
+    assert not found["all_silent"]["met"]
+    assert found["all_silent"]["found"]["value"] == 0.5
+
+
+def test_by_day_the_clock_of_darkness_waits_for_the_evening() -> None:
+    noon = at(10) + DAY_MS // 2
+    dark, silent = first_dark({"L-1": lit(mains=False)}, noon, None)
+    always, _ = first_dark({"L-1": lit(mains=False, always=True)}, noon, None)
+
+    assert not silent
+    assert noon + 2 * 3_600_000 < dark < noon + 9 * 3_600_000
+    assert always == noon
+
+
+def test_the_clock_begins_with_the_first_reading_that_came_in(tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    path.write_text(
+        "device_id,time,received_time,illuminance_lx\n"
+        "L-1,2026-10-11T00:20:00Z,2026-10-11T00:25:00Z,0\n"
+        "L-2,2026-10-11T00:01:00Z,2026-10-11T00:01:00Z,0\n",
+        encoding="utf-8",
+    )
+    lamps = {"L-1": lit(mains=False, always=True), "L-2": lit(mains=True)}
+
+    assert first_dark(lamps, at(10), path) == (at(10) + 25 * 60_000, False)
+
+
+def test_orders_on_broken_counters_are_neither_false_nor_judged_with_the_lamps() -> None:
+    broken = replace(fault("sensor_stuck", "N-1", 10), cause_kind="counter")
+    facts = scored(
+        [broken, fault("lamp_failure", "L-1", 10)],
+        [order("sensor_stuck", "N-1", 11), order("lamp_failure", "L-1", 10.5)],
+    )
+    unseen = scored([broken], [])
+
+    assert facts["false_orders"] == 0
+    assert facts["faults"] == facts["orders"] == 1
+    assert facts["kinds"]["sensor_stuck"]["faults"] == facts["kinds"]["sensor_stuck"]["orders"] == 0
+    assert facts["counter_faults_with_an_order"]["value"] == 1
+    assert unseen["counter_faults_with_an_order"]["value"] == 0
+    assert unseen["macro_f1"] is None
 
 
 def test_a_fault_older_than_the_run_is_counted_from_its_first_day() -> None:

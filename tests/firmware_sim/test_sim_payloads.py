@@ -128,20 +128,38 @@ def test_the_same_name_is_the_same_eui() -> None:
     assert len(dev_eui_of("L-1")) == 16
 
 
-def test_a_controller_counts_its_energy_and_alerts_once() -> None:
+def test_a_controller_tells_its_status_and_with_a_meter_its_use() -> None:
     controller = LuminaireController.named("L-1", 40.0)
-    first = controller.burn(NOON_MS, level=1.0, power_w=40.0, lamp_failure=False)
-    hour_later = controller.burn(NOON_MS + 3_600_000, level=1.0, power_w=40.0, lamp_failure=False)
-    failed = controller.burn(NOON_MS + 7_200_000, level=1.0, power_w=1.0, lamp_failure=True)
-    still = controller.burn(NOON_MS + 9_000_000, level=1.0, power_w=1.0, lamp_failure=True)
+    metered = controller.sample(NOON_MS, level=1.0, power_w=40.0, energy_wh=70_000, lamp_on_s=3600)
+    without = controller.sample(NOON_MS, level=1.0, power_w=None, energy_wh=0, lamp_on_s=0)
+    frames = [json.loads(m.payload) for m in metered]
 
-    ports = [
-        [json.loads(m.payload)["fPort"] for m in sent]
-        for sent in (first, hour_later, failed, still)
-    ]
-    assert ports == [[23, 26], [23, 26], [61, 23, 26], [23, 26]]
-    assert controller.energy_wh == pytest.approx(41.5)
-    assert controller.lamp_on_s == 3600
+    assert [frame["fPort"] for frame in frames] == [23, 26]
+    assert base64.b64decode(frames[1]["data"])[3:7] == (70_000).to_bytes(4, "little")
+    assert [json.loads(m.payload)["fPort"] for m in without] == [23]
+
+
+def test_a_start_has_the_layout_of_the_vendors_example() -> None:
+    # 00, serial, firmware 1.1.1, 2020-01-16T15:23:31Z, DALI, options, bus high, drivers, reason.
+    example = bytes.fromhex("000D008350010101F37F205E000CFE0104")
+    ours = nas.encode_boot(0x5083000D, 1579188211)
+
+    assert len(ours) == len(example)
+    assert ours[:5] == example[:5]
+    assert ours[8:12] == example[8:12]
+    assert (ours[12], ours[14], ours[15]) == (example[12], example[14], example[15])
+
+
+def test_a_frame_that_a_gateway_kept_has_the_gateways_time_or_the_servers() -> None:
+    late = Uplink(**{**vars_of(UPLINK), "arrived_ms": UPLINK.time_ms + 3_600_000})
+    v4, v3 = json.loads(chirpstack_v4(late)[1]), json.loads(chirpstack_v3(late)[1])
+    tts = json.loads(things_stack_v3(late)[1])
+    heard, arrived = "2026-09-21T14:13:20.000000000Z", "2026-09-21T15:13:20.000000000Z"
+
+    assert (v4["time"], v4["rxInfo"][0]["nsTime"]) == (heard, arrived)
+    assert v3["rxInfo"][0]["time"] == heard
+    assert tts["received_at"] == tts["uplink_message"]["received_at"] == arrived
+    assert tts["uplink_message"]["rx_metadata"][0]["time"] == heard
 
 
 def test_a_sensor_counts_its_frames_and_its_battery_sinks() -> None:

@@ -1,0 +1,225 @@
+"""A city's days over MQTT as fast as they can be written: a message a sample, as its devices live.
+
+Columns become text at once and messages from their texts: encoding row by row would take longer
+than the broker takes to pass a message on. A test holds the bytes against `devices.native`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim.city import Feeder
+from firmware_sim.devices.native import encode_events, encode_json, topic
+from firmware_sim.fleet import Outgoing
+from firmware_sim.sky import DAY_MS
+from firmware_sim.telling import device_rows, event_row
+from firmware_sim.transmission import EventRow, Rows
+from firmware_sim.world import City
+
+__all__ = ["samples"]
+
+Ints = NDArray[np.int64]
+Texts = list[bytes]
+LAMPS_AT_ONCE, MESSAGES_AT_ONCE = 300, 1_000
+NOT_NUMBERED = -1
+
+
+@dataclass
+class Sayings:
+    """Messages of some devices; equally long columns.
+
+    Attributes
+    ----------
+    received_ms : int64 (n,)
+    device : int64 (n,)
+        Number of the sender in the city; `NOT_NUMBERED` for LoRaWAN, whose frames count themselves.
+    where : list of str
+    body : list of bytes
+        The message; without its numbering where the device numbers its rows.
+    """
+
+    received_ms: Ints
+    device: Ints
+    where: list[str]
+    body: Texts
+
+    @staticmethod
+    def joined(parts: list["Sayings"]) -> "Sayings":
+        """One after the other, then by the time they are received."""
+        received = np.concatenate([part.received_ms for part in parts])
+        device = np.concatenate([part.device for part in parts])
+        order = np.lexsort((device, received))
+        where = [text for part in parts for text in part.where]
+        body = [text for part in parts for text in part.body]
+        places = order.tolist()
+        return Sayings(
+            received[order], device[order], [where[k] for k in places], [body[k] for k in places]
+        )
+
+    def cut(self, at: int) -> tuple["Sayings", "Sayings"]:
+        """Those before a place, and the rest."""
+        r, d, w, b = self.received_ms, self.device, self.where, self.body
+        return Sayings(r[:at], d[:at], w[:at], b[:at]), Sayings(r[at:], d[at:], w[at:], b[at:])
+
+
+def samples(city: City, boot: int) -> Iterator[list[Outgoing]]:
+    """What devices measured in the scenario's days, each sample in a message of its own.
+
+    Computed as it is asked for: day by day and, within a day, some hundred luminaires at a time,
+    these in the order they are received. Each device numbers its rows from 0 in that order.
+    """
+    first_number: dict[str, int] = {}
+    senders = 0
+    for feeder in city.feeders:
+        first_number[feeder.name] = senders
+        senders += feeder.size
+    numbers = np.zeros(senders + len(city.counters), np.int64)
+    parts = [*feeder_parts(city.feeders), list[Feeder]()]
+    nothing = Sayings(np.zeros(0, np.int64), np.zeros(0, np.int64), [], [])
+    held = [nothing] * len(parts)
+    first, stop = city.scenario.start_ms // DAY_MS, city.scenario.stop_ms // DAY_MS
+    for day in range(first, stop):
+        for k, feeders in enumerate(parts):
+            fresh = [held[k]]
+            for feeder in feeders:
+                fresh += feeder_sayings(city, feeder, day, first_number[feeder.name])
+            if not feeders:
+                fresh += counter_sayings(city, day, senders)
+            waiting = Sayings.joined(fresh)
+            # What is held back over midnight comes with the next day, after the last one at once.
+            over = (day + 1) * DAY_MS if day + 1 < stop else 2**62
+            ready, held[k] = waiting.cut(int(np.searchsorted(waiting.received_ms, over)))
+            yield from numbered(ready, boot, numbers)
+
+
+def feeder_parts(feeders: tuple[Feeder, ...]) -> list[list[Feeder]]:
+    """Feeders in parts of some hundred luminaires."""
+    parts: list[list[Feeder]] = []
+    room = 0
+    for feeder in feeders:
+        if room < feeder.size:
+            parts.append([])
+            room = LAMPS_AT_ONCE
+        parts[-1].append(feeder)
+        room -= feeder.size
+    return parts
+
+
+def numbered(sayings: Sayings, boot: int, numbers: Ints) -> Iterator[list[Outgoing]]:
+    """Messages with the numbering of their devices, which goes on from `numbers`."""
+    count = len(sayings.device)
+    order = np.argsort(sayings.device, kind="stable")
+    device = sayings.device[order]
+    begins = np.flatnonzero(np.diff(device, prepend=-2))
+    nth = np.arange(count) - np.repeat(begins, np.diff(begins, append=count))
+    seq = np.empty(count, np.int64)
+    seq[order] = np.where(device == NOT_NUMBERED, NOT_NUMBERED, numbers[device] + nth)
+    senders, rows = np.unique(device[device != NOT_NUMBERED], return_counts=True)
+    numbers[senders] += rows
+    head = b'{"boot":%d,"seq":' % boot
+    for at in range(0, count, MESSAGES_AT_ONCE):
+        some = slice(at, at + MESSAGES_AT_ONCE)
+        yield [
+            (where, body if number < 0 else b"%b%d%b" % (head, number, body), False)
+            for where, body, number in zip(
+                sayings.where[some], sayings.body[some], seq[some].tolist(), strict=True
+            )
+        ]
+
+
+def texts_of(values: list[int] | list[float]) -> Texts:
+    """Numbers as JSON writes them."""
+    return encode_json(values)[1:-1].split(b",")
+
+
+def bodies(
+    time_ms: Ints, columns: dict[str, NDArray[np.float64] | Ints], *, simulated: bool
+) -> Texts:
+    """Messages of one row each, from the number of the row on; NaN is left out."""
+    if not len(time_ms):
+        return []
+    known = np.zeros(len(time_ms), np.int64)
+    for k, column in enumerate(columns.values()):
+        known |= np.isfinite(column).astype(np.int64) << k
+    t0 = texts_of(time_ms.tolist())
+    texts = [texts_of(np.nan_to_num(column).tolist()) for column in columns.values()]
+    out: Texts = [b""] * len(time_ms)
+    for pattern in np.unique(known).tolist():
+        there = [k for k in range(len(columns)) if pattern >> k & 1]
+        names = [name.encode() for k, name in enumerate(columns) if k in there]
+        template = b',"t0":%b,"dt":[0],"q":{' + b",".join(b'"%b":[%%b]' % n for n in names) + b"}"
+        template += b',"simulated":true}' if simulated else b"}"
+        rows = zip(t0, *(texts[k] for k in there), strict=True)
+        if (known == pattern).all():
+            return [template % row for row in rows]
+        for k, (row, is_so) in enumerate(zip(rows, (known == pattern).tolist(), strict=True)):
+            if is_so:
+                out[k] = template % row
+    return out
+
+
+def feeder_sayings(city: City, feeder: Feeder, day: int, first: int) -> list[Sayings]:
+    """What a feeder's devices measured and reported on a day."""
+    rows, events = city.feeder_day(feeder, day)
+    if feeder.lorawan:
+        return [radio_sayings(city, feeder, rows, events)]
+    columns: dict[str, NDArray[np.float64] | Ints] = {
+        "illuminance_lx": rows.lux, "power_w": rows.power_w, "lamp_status": rows.status,
+        "dimming_pct": rows.dimming_pct,
+    }  # fmt: skip
+    where = [topic(feeder.gateway, device, "readings") for device in feeder.device_ids]
+    said = Sayings(
+        rows.received_ms, rows.device.astype(np.int64) + first,
+        [where[k] for k in rows.device.tolist()],
+        bodies(rows.time_ms, columns, simulated=city.simulated),
+    )  # fmt: skip
+    if not events:
+        return [said]
+    place = {device: first + k for k, device in enumerate(feeder.device_ids)}
+    reports = [
+        encode_events(e.time_ms, e.event, active=e.active, info=e.info, simulated=city.simulated)
+        for e in events
+    ]
+    told = Sayings(
+        np.array([e.received_ms for e in events], np.int64),
+        np.array([place[e.device_id] for e in events], np.int64),
+        [topic(feeder.gateway, e.device_id, "events") for e in events],
+        [b"," + report[1:] for report in reports],
+    )
+    return [said, told]
+
+
+def radio_sayings(city: City, feeder: Feeder, rows: Rows, events: list[EventRow]) -> Sayings:
+    """The uplinks of a LoRaWAN feeder's devices."""
+    items = [*device_rows(feeder, rows), *((e.device_id, event_row(e)) for e in events)]
+    sent = [
+        (row.received_ms, message.topic, message.payload)
+        for device, row in items
+        for message in city.radios.uplinks(feeder, device, row)
+    ]
+    return Sayings(
+        np.array([received_ms for received_ms, _, _ in sent], np.int64),
+        np.full(len(sent), NOT_NUMBERED, np.int64),
+        [where for _, where, _ in sent],
+        [payload for _, _, payload in sent],
+    )
+
+
+def counter_sayings(city: City, day: int, first: int) -> list[Sayings]:
+    """What the footfall counters counted on a day."""
+    if not city.counters:
+        return []
+    rows = city.counter_day(day)
+    where = [topic(c.gateway, c.device_id, "readings") for c in city.counters]
+    columns: dict[str, NDArray[np.float64] | Ints] = {
+        "people_in": rows.inwards.astype(np.int64), "people_out": rows.outwards.astype(np.int64)
+    }  # fmt: skip
+    return [
+        Sayings(
+            rows.received_ms, rows.counter.astype(np.int64) + first,
+            [where[k] for k in rows.counter.tolist()],
+            bodies(rows.time_ms, columns, simulated=city.simulated),
+        )
+    ]  # fmt: skip
