@@ -80,7 +80,7 @@ def test_a_gateways_outage_is_no_loss_of_supply_however_slow_the_others_behind_i
 
 
 def test_a_gateways_outage_is_no_loss_of_supply_when_it_carries_one_whole_cabinet():
-    street = Street(feeders=6, nights=2, interval_s=300, supply=Supply.MAINS)
+    street = Street(feeders=12, nights=2, interval_s=300, supply=Supply.MAINS)
     street.assets = [
         replace(a, gateway="G-A", cabinet="C-A") if a.feeder in {"F0", "F1", "F2", "F3"} else a
         for a in street.assets
