@@ -14,7 +14,19 @@ from api.interventions import (
 )
 from api.reports.page import definition_list, document, percent, table
 
-__all__ = ["measured_words", "money", "pack_page", "public_page", "result_sentence"]
+__all__ = [
+    "KINDS_SV",
+    "REQUIREMENTS_SV",
+    "facts_of",
+    "measured_words",
+    "money",
+    "pack_page",
+    "plan_sentence",
+    "public_page",
+    "result_sentence",
+    "score",
+    "size_words",
+]
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "sv": {
@@ -116,20 +128,18 @@ def money(value: float | None, lang: str) -> str:
     return f"{text} kr" if lang == "sv" else f"SEK {text}"
 
 
-def facts(one: Intervention, lang: str) -> str:
+def facts_of(one: Intervention, lang: str) -> list[tuple[str, str]]:
     """What the intervention is."""
     words = WORDS[lang]
-    return definition_list(
-        [
-            (words["sites"], ", ".join(one.sites) or words["none"]),
-            (words["start"], str(one.start)),
-            (words["end"], str(one.end) if one.end else words["none"]),
-            (words["hypothesis"], one.hypothesis or words["none"]),
-            (words["budget"], money(one.budget_sek, lang)),
-            (words["cost"], money(one.yearly_operating_cost_sek, lang)),
-            (words["maintenance"], one.maintenance_plan or words["none"]),
-        ]
-    )
+    return [
+        (words["sites"], ", ".join(one.sites) or words["none"]),
+        (words["start"], str(one.start)),
+        (words["end"], str(one.end) if one.end else words["none"]),
+        (words["hypothesis"], one.hypothesis or words["none"]),
+        (words["budget"], money(one.budget_sek, lang)),
+        (words["cost"], money(one.yearly_operating_cost_sek, lang)),
+        (words["maintenance"], one.maintenance_plan or words["none"]),
+    ]
 
 
 def score(value: float | None) -> str:
@@ -220,7 +230,8 @@ def measured_words(one: Intervention, lang: str) -> dict[str, str]:
 def pack_page(one: Intervention, notes: Sequence[Note], lang: str) -> str:
     """The whole pack, for the planner's own eyes."""
     words = WORDS[lang]
-    parts = [f"<h1>{escape(one.title)}</h1>", f"<p>{escape(words['pack'])}</p>", facts(one, lang)]
+    parts = [f"<h1>{escape(one.title)}</h1>", f"<p>{escape(words['pack'])}</p>"]
+    parts.append(definition_list(facts_of(one, lang)))
     if wanted := pack_requirements(one, notes):
         parts.append(requirement_table(wanted, lang))
     parts.append(f"<h2>{escape(words['plan'])}</h2>")

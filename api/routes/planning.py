@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from markupsafe import Markup
+from pydantic import ValidationError
 
 from api.auth import Needs, Principal, Role
 from api.errors import BadInputError, NotFoundError
-from api.footfall import Evaluation, EvaluationPlan, evaluate
+from api.footfall import Evaluation
 from api.i18n import Words
 from api.interventions import Intervention
 from api.reports.charts import band_chart, gap_chart
@@ -22,7 +23,7 @@ from api.reports.evaluation import (
     weekly_means,
 )
 from api.reports.intervention import result_sentence
-from api.routes.footfall import counts_for, positions, visible_counters
+from api.routes.footfall import EvaluationIn, answer_to, local_today, visible_counters
 from api.routes.interventions import records
 from api.routes.rendering import page, words_of
 from api.services import ServiceDep, Services
@@ -40,11 +41,9 @@ Band = Annotated[str, Query(pattern="^(evening|night|day|dark)$")]
 def asked(
     services: Services, principal: Principal, site: str, start: date, band: str
 ) -> Evaluation:
-    """One place, one date, evaluated with whatever has been counted."""
-    counters = visible_counters(services, principal)
-    where = positions(counters)
-    plan = EvaluationPlan(sites=(site,), start=start, band=band, position=where.get(site))
-    return evaluate(counts_for(services, counters, plan), plan)
+    """One place and date as the API judges them: neighbours, swapped counters, failed light."""
+    wanted = EvaluationIn(sites=[site], start=start.isoformat(), band=band)
+    return answer_to(wanted, services, principal)
 
 
 @router.get("/planning")
@@ -64,6 +63,8 @@ def planning(
     if site and start is not None:
         try:
             answer = answer_of(asked(services, principal, site, start, band), words)
+        except ValidationError:
+            refused = words.text("There are no counts of that time.")
         except (BadInputError, NotFoundError) as error:
             refused = f"{error.message} {error.remedy}".strip()
     return page(
@@ -78,6 +79,7 @@ def planning(
         bands=bands_of(words),
         answer=answer,
         refused=refused,
+        year=local_today(services).year,
         interventions=[shown(one, words) for one in records(services).all()],
     )
 
@@ -86,8 +88,8 @@ def bands_of(words: Words) -> list[tuple[str, str]]:
     """Parts of the day one may ask about."""
     texts = (
         words.text("evening, 18–24"),
-        words.text("night, 00–06"),
-        words.text("day, 06–18"),
+        words.text("night, 00–05"),
+        words.text("day, 05–18"),
         words.text("dark hours"),
     )
     return list(zip(BANDS, texts, strict=True))

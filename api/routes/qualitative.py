@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Response, UploadFile, status
 from pydantic import BaseModel, Field, field_validator
+from starlette.datastructures import UploadFile as SentFile
 
 from api.interventions import (
     FACTORS,
@@ -138,7 +139,7 @@ def kept_note(services: Services, intervention_id: int, wanted: NoteIn, *, autho
 
 
 def kept_file(
-    services: Services, intervention_id: int, note_id: int, file: UploadFile, *, author: str
+    services: Services, intervention_id: int, note_id: int, file: SentFile, *, author: str
 ) -> NoteFile:
     """An uploaded file put beside its note; used by the API and by the page alike."""
     return NoteFiles(services.ledger.database).attach(

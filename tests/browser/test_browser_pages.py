@@ -17,6 +17,7 @@ from api.operations.work_orders import Action
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow]
 PAGES = ["/", "/orders", "/orders/4", "/crew", "/places", "/places/Dalhemstunneln", "/planning",
+         "/planning/interventions/new",
          "/luminaires?show=faulty", "/docs", "/login"]  # fmt: skip
 SCREENSHOT = Path(__file__).parents[2] / "docs" / "screenshot.png"
 
