@@ -16,6 +16,7 @@ from api.clock import Clock
 from ingest.journal import JournalReader
 from ingest.reading import Quantity
 from ingest.stores import Columns, SeriesStore, StoredEvent
+from ingest.stores.event_rows import standing_events
 
 __all__ = ["JournalNews", "StoreNews", "Urgency"]
 
@@ -61,7 +62,7 @@ class JournalNews:
             after_id=self._event, upto_id=event,
         )  # fmt: skip
         self._entry, self._event = entry, event
-        return bits, [one for _, one in told]
+        return bits, standing_events([one for _, one in told])
 
 
 class StoreNews:

@@ -73,14 +73,12 @@ class Batch:
     counts : Counter of str
         What to add to the counters (see `ingest.counters`); committed with the readings.
     events : list of (Event, int)
-        Fault reports with their receive time [ms, UTC].
+        Fault reports with their receive time [ms, UTC]; those with `Flag.WITHDRAWN` take one back.
     bad : list of BadMessage
     sequences : Numbered
         Places of native messages in their devices' numbering.
     released : list of int
         Ids of quarantined messages that leave the quarantine, because they are in this batch.
-    withdrawn_events : list of (str, int, str)
-        Device, time and name of fault reports that stand at another time.
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -88,7 +86,6 @@ class Batch:
     bad: list[BadMessage] = field(default_factory=list[BadMessage])
     sequences: Numbered = field(default_factory=Numbered)
     released: list[int] = field(default_factory=list[int])
-    withdrawn_events: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
     _pieces: dict[str, list[_Piece]] = field(default_factory=dict[str, list[_Piece]])
     _blocks: list[Block] = field(default_factory=list[Block])
 
@@ -141,6 +138,10 @@ class Batch:
     def add_event(self, event: Event, received_ms: int) -> None:
         """A fault report; it counts as one reading."""
         self.counts["received"] += 1
+        self.events.append((event, received_ms))
+
+    def withdraw_event(self, event: Event, received_ms: int) -> None:
+        """Take a fault report back that stands at another time; `flags` hold `Flag.WITHDRAWN`."""
         self.events.append((event, received_ms))
 
     def add_bad(self, message: BadMessage) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -284,9 +285,13 @@ class Intake:
             batch.withdraw(
                 series.device_id, series.quantity, times, series.value, flags, received_ms
             )
-        batch.withdrawn_events += [
-            (event.device_id, event.time_ms + shift_ms, event.event) for event in decoded.events
-        ]
+        for event in decoded.events:
+            batch.withdraw_event(
+                msgspec.structs.replace(
+                    event, time_ms=event.time_ms + shift_ms, flags=event.flags | WITHDRAWN
+                ),
+                received_ms,
+            )
 
     def _put(self, batch: Batch, decoded: Decoded, received_ms: int) -> None:
         last_ms = self.liveness.last_ms

@@ -8,11 +8,26 @@ from pathlib import Path
 from typing import Final
 
 from ingest.errors import JournalError, JournalFullError
+from ingest.reading import Flag
 
-__all__ = ["PAGE_SIZE", "SCHEMA", "SCHEMA_VERSION", "connect", "take_writer_lock", "told"]
+__all__ = [
+    "COUNT_EVENTS",
+    "IN_JOURNAL",
+    "PAGE_SIZE",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "connect",
+    "take_writer_lock",
+    "told",
+]
 
 SCHEMA_VERSION: Final = 2
 PAGE_SIZE: Final = 8192
+
+COUNT_EVENTS: Final = f"SELECT count(*) FROM event WHERE flags & {int(Flag.WITHDRAWN)} = 0"  # noqa: S608 - fixed text
+"""Fault reports; what takes one back is none."""
+IN_JOURNAL: Final = f"SELECT (SELECT coalesce(sum(n), 0) FROM entry) + ({COUNT_EVENTS})"  # noqa: S608 - fixed text
+"""Readings and fault reports."""
 
 SCHEMA: Final = """
 CREATE TABLE device(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ingest.counters import Counters
 from ingest.errors import JournalError
-from ingest.journal.file import connect
+from ingest.journal.file import IN_JOURNAL, connect
 from ingest.journal.rows import Rows, row_count, rows_of
 from ingest.stores import Columns, StoredEvent
 
@@ -115,15 +115,12 @@ class JournalReader:
 
     def in_journal(self) -> int:
         """Readings and fault reports that no store has yet, counted from the entries."""
-        return self._int(
-            "SELECT (SELECT coalesce(sum(n), 0) FROM entry) + (SELECT count(*) FROM event)"
-        )
+        return self._int(IN_JOURNAL)
 
     def counters(self) -> Counters:
         """The counts as they were committed, with what lies in the journal counted anew."""
         rows = self._ask(
-            "SELECT name, n FROM counter UNION ALL SELECT '', "
-            "(SELECT coalesce(sum(n), 0) FROM entry) + (SELECT count(*) FROM event)"
+            f"SELECT name, n FROM counter UNION ALL SELECT '', ({IN_JOURNAL})"  # noqa: S608 - fixed text
         )
         counts = {str(name): int(n) for name, n in rows if isinstance(n, int)}
         return Counters.of(counts, counts.pop(""))
@@ -295,7 +292,10 @@ class JournalReader:
         upto_id: int | None = None,
         most: int = 2**31,
     ) -> list[tuple[int, StoredEvent]]:
-        """Fault reports in the order they came, each with its id."""
+        """Fault reports in the order they came, each with its id.
+
+        Those with `Flag.WITHDRAWN` take back what stands at their place.
+        """
         rows = self._ask(
             "SELECT e.id, d.name, e.time_ms, e.received_ms, e.event, e.active, e.info, e.flags"
             " FROM event e JOIN device d ON d.id = e.device"

@@ -28,6 +28,7 @@ from ingest.counters import Counters
 from ingest.errors import JournalError, JournalFullError
 from ingest.frames import Frames
 from ingest.journal.file import (
+    COUNT_EVENTS,
     PAGE_SIZE,
     SCHEMA,
     SCHEMA_VERSION,
@@ -198,7 +199,7 @@ class Journal:
         ):
             self._entries[quantity, day] = entries
             in_journal += n
-        in_journal += int(self.db.execute("SELECT count(*) FROM event").fetchone()[0])
+        in_journal += int(self.db.execute(COUNT_EVENTS).fetchone()[0])
         self._in_journal = in_journal
         self._quarantine_size = int(
             self.db.execute("SELECT coalesce(sum(length(payload) + 100), 0) FROM quarantine")
@@ -374,14 +375,7 @@ class Journal:
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [self._event_row(event, received_ms) for event, received_ms in batch.events],
             )
-            self._in_journal += len(batch.events)
-        for device_id, time_ms, event in batch.withdrawn_events:
-            gone = self.db.execute(
-                "DELETE FROM event WHERE device = ? AND time_ms = ? AND event = ?",
-                (self._device_number(device_id), time_ms, event),
-            ).rowcount
-            self._in_journal -= gone
-            counts["duplicate"] += gone
+            self._in_journal += sum(not event.flags & Flag.WITHDRAWN for event, _ in batch.events)
         for number in batch.released:
             self._quarantine_size -= self._size_in_quarantine(number)
             self.db.execute("DELETE FROM quarantine WHERE id = ?", (number,))
@@ -592,8 +586,7 @@ class Journal:
             if day is not None:
                 where += " AND time_ms >= ? AND time_ms < ?"
                 args += [day * 86_400_000, (day + 1) * 86_400_000]
-            count = f"SELECT count(*) FROM event WHERE {where}"  # noqa: S608 - fixed text
-            gone = int(self.db.execute(count, args).fetchone()[0])
+            gone = int(self.db.execute(f"{COUNT_EVENTS} AND {where}", args).fetchone()[0])
             became = _became(gone, stored, duplicate, quarantined)
             self.db.execute(f"DELETE FROM event WHERE {where}", args)  # noqa: S608 - fixed text
             self._in_journal -= gone

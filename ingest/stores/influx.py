@@ -37,7 +37,14 @@ from ingest.errors import (
 )
 from ingest.reading import Flag, Quantity
 from ingest.stores import Added, Columns, StoredEvent, influxql
-from ingest.stores.event_rows import EventKey, in_event_order, merge_events
+from ingest.stores.event_rows import (
+    EventKey,
+    in_event_order,
+    key_of,
+    merge_events,
+    standing_events,
+    taken_back,
+)
 from ingest.stores.lines import (
     DEVICE_ID,
     check_writable,
@@ -362,33 +369,37 @@ class InfluxStore:
     def put_events(self, events: Sequence[StoredEvent]) -> Added:
         """The same; what is refused is returned with what became of the others."""
         lost: list[tuple[str, str]] = []
-        lines: dict[EventKey, str] = {}
+        texts: list[str] = []
+        gains: list[int] = []
         known = self._known_events(events)
         for event in merge_events(events):
-            key = (event.device_id, event.time_ms, event.event)
-            before = known.get(key)
+            before = known.get(key_of(event))
+            stood = before is not None and not taken_back(before)
+            stands = not taken_back(event)
+            if before is None and not stands:
+                continue  # taking back what is not there changes nothing
             if before is not None and merge_events([before, event]) == [before]:
                 continue
             try:
-                lines[key] = event_line(event)
+                texts.append(event_line(event))
             except UnwritableError as error:
                 lost.append((_as_json(event), str(error)))
-        keys, texts = list(lines), list(lines.values())
+            else:
+                gains.append(stands - stood)
         refused = self._write(texts)
         gone = {n for r in refused for n in range(r.start, r.stop)}
         lost += [(r.text, r.said) for r in refused]
-        stored = sum(1 for n, key in enumerate(keys) if n not in gone and key not in known)
+        stored = sum(gain for n, gain in enumerate(gains) if n not in gone)
         lost_all = Added(refused=tuple(lost))
-        return replace(
-            lost_all, stored=stored, duplicate=len(events) - lost_all.quarantined - stored
-        )
+        given = len(events) - sum(map(taken_back, events))
+        return replace(lost_all, stored=stored, duplicate=given - lost_all.quarantined - stored)
 
     def _known_events(self, events: Sequence[StoredEvent]) -> dict[EventKey, StoredEvent]:
         by_day: dict[int, list[int]] = {}
         for event in events:
             by_day.setdefault(event.time_ms // DAY_MS, []).append(event.time_ms)
         return {
-            (event.device_id, event.time_ms, event.event): event
+            key_of(event): event
             for times in by_day.values()
             for event in self._event_window(min(times), max(times) + 1)
         }
@@ -398,7 +409,7 @@ class InfluxStore:
         return in_event_order(
             event
             for start, stop in self._windows(None, start_ms, stop_ms)
-            for event in self._event_window(start, stop)
+            for event in standing_events(self._event_window(start, stop))
         )
 
     def _windows(

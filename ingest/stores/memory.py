@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ingest.reading import Quantity
 from ingest.stores import Added, Columns, StoredEvent
-from ingest.stores.event_rows import in_event_order, keep_event
+from ingest.stores.event_rows import merge_events, standing_events, taken_back
 from ingest.stores.merging import (
     at_kept_precision,
     concatenate,
@@ -25,7 +25,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._readings: dict[Quantity, Columns] = {}
-        self._events: dict[tuple[str, int, str], StoredEvent] = {}
+        self._events: list[StoredEvent] = []
         self._lock = threading.Lock()
 
     def add(self, quantity: Quantity, columns: Columns) -> None:
@@ -66,13 +66,11 @@ class MemoryStore:
         """Keep fault reports and say what became of them."""
         with self._lock:
             before = len(self._events)
-            for event in events:
-                keep_event(self._events, event)
+            self._events = standing_events(merge_events([*self._events, *events]))
             stored = len(self._events) - before
-        return Added(stored, len(events) - stored)
+        given = len(events) - sum(map(taken_back, events))
+        return Added(stored, given - stored)
 
     def events(self, *, start_ms: int, stop_ms: int) -> list[StoredEvent]:
         """Fault reports with `start_ms <= time_ms < stop_ms`, by time, device and name."""
-        with self._lock:
-            found = list(self._events.values())
-        return in_event_order(e for e in found if start_ms <= e.time_ms < stop_ms)
+        return [event for event in self._events if start_ms <= event.time_ms < stop_ms]

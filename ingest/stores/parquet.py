@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from ingest.errors import StoreError
 from ingest.reading import QUANTITIES, Quantity
 from ingest.stores import Added, Columns, StoredEvent
-from ingest.stores.event_rows import merge_events
+from ingest.stores.event_rows import merge_events, standing_events, taken_back
 from ingest.stores.merging import (
     DAY_MS,
     at_kept_precision,
@@ -251,7 +251,7 @@ class ParquetStore:
             for event in self.read_events(day)
             if start_ms <= event.time_ms < stop_ms
         ]
-        return merge_events([*archive, *tail])
+        return standing_events(merge_events([*archive, *tail]))
 
     # The archive as files
 
@@ -351,11 +351,12 @@ class ParquetStore:
     def prepare_events(self, day: int, new: Sequence[StoredEvent]) -> Prepared:
         """The same for fault reports."""
         kept = self.read_events(day)
-        merged = merge_events([*kept, *new])
+        merged = standing_events(merge_events([*kept, *new]))
         stored = len(merged) - len(kept)
+        duplicate = len(new) - sum(map(taken_back, new)) - stored
         target = self.event_part(day)
         temporary, checksum = _write(target, [_event_table(merged)], ("time_ms", "device_id"))
-        return Prepared(temporary, target, stored, len(new) - stored, checksum)
+        return Prepared(temporary, target, stored, duplicate, checksum)
 
     def delete_days(self, quantity: Quantity, before: int) -> list[int]:
         """Remove the partitions of days below `before`; returns those days."""

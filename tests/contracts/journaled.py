@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ingest.batch import Batch
 from ingest.journal import Journal, JournalReader
-from ingest.reading import Event, Quantity
+from ingest.reading import Event, Flag, Quantity
 from ingest.stores import Columns, StoredEvent
 from ingest.stores.merging import withdrawals
 
@@ -30,9 +30,8 @@ def event_batch(events: Sequence[StoredEvent]) -> Batch:
     """One commit's worth of fault reports."""
     batch = Batch()
     for e in events:
-        batch.add_event(
-            Event(e.device_id, e.time_ms, e.event, e.active, e.info, e.flags), e.received_ms
-        )
+        keep = batch.withdraw_event if e.flags & Flag.WITHDRAWN else batch.add_event
+        keep(Event(e.device_id, e.time_ms, e.event, e.active, e.info, e.flags), e.received_ms)
     return batch
 
 

@@ -1,6 +1,7 @@
 """What every place where readings rest promises; run over each of them by `test_*_store.py`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -209,6 +210,21 @@ class SeriesStoreContract:
         store.add_events([after])
         store.add_events([repeat])
         assert store.events(start_ms=NOON_MS, stop_ms=NOON_MS + 1) == [after]
+
+    def test_a_fault_report_that_was_taken_back_is_gone_and_may_come_again(
+        self, store: SeriesStore
+    ) -> None:
+        early = StoredEvent("L-1", NOON_MS, NOON_MS + 9, "lamp_failure", True, "")
+        late = replace(early, time_ms=NOON_MS + 5)
+        taken_back = replace(late, received_ms=NOON_MS + 20, flags=int(Flag.WITHDRAWN))
+        store.add_events([late])
+        store.add_events([early, taken_back])
+        assert store.events(start_ms=NOON_MS, stop_ms=NOON_MS + 9) == [early]
+        store.add_events([taken_back])
+        assert store.events(start_ms=NOON_MS, stop_ms=NOON_MS + 9) == [early]
+        again = replace(late, received_ms=NOON_MS + 30)
+        store.add_events([again])
+        assert store.events(start_ms=NOON_MS, stop_ms=NOON_MS + 9) == [early, again]
 
 
 readings = st.lists(

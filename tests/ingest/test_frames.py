@@ -5,14 +5,22 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from contracts.journaled import Journaled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.batch import Batch
+from ingest.devices import Registry
 from ingest.frames import HOUR_MS, Frames, Verdict
+from ingest.intake import Intake
 from ingest.journal import Journal
-from ingest.reading import Frame
+from ingest.liveness import Liveness
+from ingest.reading import Decoded, Event, Frame, Quantity, Series
+from ingest.sealer import Sealer
+from ingest.settings import CollectorSettings
+from ingest.stores.parquet import ParquetStore
 
+T0 = 1_790_000_000_000
 MINUTE_MS = 60_000
 FRAME = Frame("A81758FFFE04B1C1", 71, b"\x01\x02")
 
@@ -125,3 +133,34 @@ def test_frames_are_remembered_when_the_journal_is_opened_again(tmp_path: Path) 
         journal = Journal(tmp_path / "j.db", quota_bytes=10**9, now_ms=lambda: 0, min_free_bytes=0)
         assert hear(journal, FRAME, 0).repeat is repeat
         journal.close()
+
+
+def test_an_earlier_copy_takes_back_what_a_later_one_left_in_the_archive(tmp_path: Path) -> None:
+    """Readings and fault reports alike, in the journal still or sealed long ago."""
+    city = Journaled(tmp_path, lambda: 0)
+    store = ParquetStore(tmp_path / "archive", tail=city.reader)
+    sealer = Sealer(city.journal, city.reader, store, now_ms=lambda: 0)
+    registry = Registry(enrol=True)
+    intake = Intake(city.journal, registry, CollectorSettings(), Liveness(since_ms=0))
+    copies_ms = (T0 + 9000, T0 + 4000, T0, T0 + 2000)
+    for number, network_ms in enumerate(copies_ms):
+        batch = Batch()
+        decoded = Decoded(
+            series=[Series("d", Quantity.POWER, [network_ms], [12.0])],
+            events=[Event("d", network_ms, "lamp_failure", active=True)],
+            network_ms=network_ms,
+            frame=FRAME,
+        )
+        intake.admit(batch, decoded, T0 + 10_000)
+        city.journal.commit(batch)
+        earliest = min(copies_ms[: number + 1])
+        window = {"start_ms": T0, "stop_ms": T0 + 10_000}
+        for _ in range(2):
+            assert [event.time_ms for event in store.events(**window)] == [earliest]
+            assert store.columns(Quantity.POWER, **window).time_ms.tolist() == [earliest]
+            assert city.reader.counters().balanced
+            if number != 1:  # of the second, what stands in the journal is taken back by the third
+                sealer._drain()
+    counters = city.reader.counters()
+    assert (counters.received, counters.stored, counters.duplicate) == (8, 2, 6)
+    city.close()
