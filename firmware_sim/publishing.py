@@ -21,6 +21,7 @@ __all__ = ["BrokerAddress", "Counts", "computed", "paced", "publish_messages", "
 
 IN_FLIGHT = 200
 PATIENCE_S = 60.0
+FLUSH_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -242,23 +243,51 @@ async def record_messages(
     limit: int | None = None,
     on_message: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Write what a broker carries until the time or the number is reached, or until cancelled."""
-    async with address.client(own_name("ljusvakt-record")) as client:
-        for wanted in topics:
-            await client.subscribe(wanted, qos=1)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                async for message in client.messages:
-                    writer.add(
-                        Recorded(
-                            message.topic.value,
-                            message.payload,
-                            time.time_ns() // 1_000_000,
-                            message.qos,
-                            bool(message.retain),
+    """Write what a broker carries until the time or the number is reached, or until cancelled.
+
+    What has been heard for `FLUSH_S` is in the file, whether or not more comes.
+
+    Raises
+    ------
+    PublishError
+        If the broker cannot be reached, or goes away.
+    """
+    flushing = asyncio.create_task(flush_often(writer))
+    try:
+        async with address.client(own_name("ljusvakt-record")) as client:
+            for wanted in topics:
+                await client.subscribe(wanted, qos=1)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    async for message in client.messages:
+                        writer.add(
+                            Recorded(
+                                message.topic.value,
+                                message.payload,
+                                time.time_ns() // 1_000_000,
+                                message.qos,
+                                bool(message.retain),
+                            )
                         )
-                    )
-                    on_message(writer.count)
-                    if limit is not None and writer.count >= limit:
-                        break
+                        on_message(writer.count)
+                        if limit is not None and writer.count >= limit:
+                            break
+    except aiomqtt.MqttError as error:
+        raise PublishError(
+            f"broker {address.host}:{address.port} cannot be reached: {error}; "
+            f"{writer.count} messages were written.",
+            remedy="Is it running, and is the address right?",
+        ) from error
+    finally:
+        flushing.cancel()
+        with suppress(asyncio.CancelledError):
+            await flushing
+        writer.flush()
     return writer.count
+
+
+async def flush_often(writer: RecordingWriter) -> None:
+    """Let nothing wait in memory for long."""
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        writer.flush()

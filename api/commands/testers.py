@@ -74,6 +74,13 @@ def running(work: Coroutine[Any, Any, T]) -> T:
         raise BadInputError(error.message, remedy=error.remedy) from error
 
 
+async def until_stopped(work: Coroutine[Any, Any, Any]) -> None:
+    """Work until it is done, or until Ctrl-C or SIGTERM; either way what follows is still done."""
+    from api.running import stop_signal, until
+
+    await until(work, stop_signal())
+
+
 def checked_scenario(name: str) -> "Scenario":
     """Read a scenario, with the simulator's own words when it cannot be used."""
     from firmware_sim.errors import SimulatorError
@@ -249,13 +256,12 @@ def to_broker(
         password=address.password, tls=address.tls, boot=boot,
     )  # fmt: skip
 
-    async def until() -> None:
+    async def lives() -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await live.run()
 
-    with suppress(KeyboardInterrupt):
-        running(until())
+    running(until_stopped(lives()))
     return {"devices": city.plan.device_count, "published": live.published}
 
 
@@ -359,17 +365,14 @@ def record(
 
     try:
         with RecordingWriter(out) as writer:
-            with suppress(KeyboardInterrupt):
-                running(
+            running(
+                until_stopped(
                     record_messages(
-                        broker_at(broker),
-                        filters,
-                        writer,
-                        seconds=seconds,
-                        limit=limit,
+                        broker_at(broker), filters, writer, seconds=seconds, limit=limit,
                         on_message=tell,
                     )
                 )
+            )  # fmt: skip
             count = writer.count
     except OSError as error:
         raise BadInputError(f"{out}: cannot be written ({error.strerror}).") from error
@@ -392,7 +395,8 @@ def replay(
 
     from firmware_sim.errors import SimulatorError
     from firmware_sim.publishing import paced
-    from firmware_sim.recording import read_messages, shifted
+    from firmware_sim.recording import shifted
+    from firmware_sim.replayed import read_messages
 
     share_of("--duplicate", duplicate)
     if shift_to not in {None, "now"}:

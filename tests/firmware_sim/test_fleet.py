@@ -198,11 +198,10 @@ async def test_a_broker_that_hangs_up_is_told_at_once() -> None:
     broker = Broker(mute_after=0)
     broker.answering.set()
     lost = asyncio.Event()
-    async with listening(broker) as address:
-        async with address.fleet("one", on_lost=lost.set) as link:
-            link.send(("t", b"", False))
-            with pytest.raises(ConnectionError):
-                await link.settled()
+    async with listening(broker) as address, address.fleet("one", on_lost=lost.set) as link:
+        link.send(("t", b"", False))
+        with pytest.raises(ConnectionError):
+            await link.settled()
 
     assert lost.is_set()
     assert link.unfinished() == [("t", b"", False)]

@@ -13,7 +13,8 @@ from firmware_sim.devices.native import encode_readings
 from firmware_sim.errors import PublishError, TableError
 from firmware_sim.load import damaged
 from firmware_sim.publishing import BrokerAddress
-from firmware_sim.recording import Recorded, RecordingWriter, moment_ms, read_messages, shifted
+from firmware_sim.recording import Recorded, RecordingWriter, moment_ms, shifted
+from firmware_sim.replayed import read_messages
 from firmware_sim.streams import generator
 
 NOON_MS = 1_790_000_000_000
@@ -240,3 +241,47 @@ def test_what_cannot_be_replayed_is_an_error_of_ours(tmp_path: Path, name: str, 
 
     with pytest.raises(TableError, match=name):
         read_messages(tmp_path / name)
+
+
+def values_of(path: Path) -> dict[str, dict[str, list[float | None]]]:
+    """Columns of each device in what a table becomes."""
+    found = [(m.topic.split("/")[3], json.loads(m.payload)["q"]) for m in read_messages(path)]
+    return dict(found)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+def test_a_swedish_spreadsheet_is_replayed_as_it_is(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "avläsning.csv"
+    path.write_text(
+        "device_id;time;illuminance_lx;power_w;anm\n"
+        "L-1;2026-10-11 20:00;12,75;31,2;\n"
+        "L-2;2026-10-11T22:00:00+02:00;;0,5;\n".replace("anm", "energy_kwh"),
+        encoding=encoding,
+    )
+    messages = read_messages(path)
+
+    assert values_of(path) == {
+        "L-1": {"illuminance_lx": [12.75], "power_w": [31.2]},
+        "L-2": {"power_w": [0.5]},
+    }
+    assert {json.loads(m.payload)["t0"] for m in messages} == {moment_ms("2026-10-11T20:00:00Z")}
+
+
+def test_readings_as_json_lines_are_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    path.write_text(
+        '{"device_id": "L-1", "time": "2026-10-11T20:00:00Z", "illuminance_lx": 3.5}\n'
+        '{"device_id": "L-2", "time": "2026-10-11T20:00:00Z", "power_w": 2}\n',
+        encoding="utf-8",
+    )
+
+    assert values_of(path) == {"L-1": {"illuminance_lx": [3.5]}, "L-2": {"power_w": [2]}}
+
+
+@pytest.mark.parametrize("text", ["dark", "1;5", "12.3.4"])
+def test_a_value_that_is_no_number_is_an_error_of_ours(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"device_id\ttime\tilluminance_lx\nL-1\t2026-10-11T20:00:00Z\t{text}\n")
+
+    with pytest.raises(TableError, match=r"a\.csv"):
+        read_messages(path)

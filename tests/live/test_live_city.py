@@ -19,7 +19,8 @@ from firmware_sim.errors import PublishError
 from firmware_sim.live import LiveCity
 from firmware_sim.load import LoadPlan, run_load
 from firmware_sim.publishing import BrokerAddress, paced, publish_messages, record_messages
-from firmware_sim.recording import Recorded, RecordingWriter, read_messages
+from firmware_sim.recording import Recorded, RecordingWriter
+from firmware_sim.replayed import read_messages
 from firmware_sim.scenario import load_scenario
 from firmware_sim.world import City, build_city
 
