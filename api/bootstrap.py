@@ -79,6 +79,8 @@ class Platform:
     store : SeriesStore
     shipper : Shipper or None
     collector : Collector or None
+    subscribed : asyncio.Event or None
+        Set once the collector hears: see `MqttSource`.
     ledger : Ledger or None
     rounds : Rounds or None
     services : Services or None
@@ -93,6 +95,7 @@ class Platform:
     reader: JournalReader | None = None
     shipper: Shipper | None = None
     collector: Collector | None = None
+    subscribed: asyncio.Event | None = None
     ledger: Ledger | None = None
     leader: Leader | None = None
     rounds: Rounds | None = None
@@ -181,7 +184,15 @@ async def open_platform(
             _open_ledger(platform, stack, demo_token)
             told("ledger", "ledger: assets, incidents, work orders")
         if platform.broker is not None and platform.journal is not None:
-            platform.collector = _make_collector(platform, platform.broker, platform.journal)
+            source = _make_source(platform, platform.broker)
+            platform.subscribed = source.subscribed
+            platform.collector = Collector(
+                source,
+                platform.journal,
+                registry=_registry(platform).current,
+                now_ms=clock.now_ms,
+                settings=CollectorSettings(stop_s=STOP_COLLECTOR_S),
+            )
             platform.hand_in = HandIn(
                 platform.journal, registry=_registry(platform).current, now_ms=clock.now_ms
             )
@@ -280,7 +291,7 @@ def _open_ledger(platform: Platform, stack: AsyncExitStack, demo_token: str) -> 
     platform.publish_registry()
 
 
-def _make_collector(platform: Platform, broker: RunningBroker, journal: Journal) -> Collector:
+def _make_source(platform: Platform, broker: RunningBroker) -> PahoSource | Mqtt5Source:
     settings = platform.settings.broker
     tls = TlsSettings(settings.ca_file, settings.certificate_file, settings.key_file)
     connection = MqttSettings(
@@ -294,14 +305,7 @@ def _make_collector(platform: Platform, broker: RunningBroker, journal: Journal)
         receive_max=settings.receive_maximum,
         protocol=broker.protocol,
     )
-    source = {"paho": PahoSource, "mqtt5": Mqtt5Source}[settings.source](connection)
-    return Collector(
-        source,
-        journal,
-        registry=_registry(platform).current,
-        now_ms=platform.clock.now_ms,
-        settings=CollectorSettings(stop_s=STOP_COLLECTOR_S),
-    )
+    return PahoSource(connection) if settings.source == "paho" else Mqtt5Source(connection)
 
 
 def _registry(platform: Platform) -> RegistryFile:

@@ -16,6 +16,7 @@ from api.settings import Settings
 __all__ = ["run_until_stopped", "side_by_side", "stop_signal", "until"]
 
 Work = Coroutine[Any, Any, None]
+HEARS_WITHIN_S = 10.0
 
 
 async def run_until_stopped(settings: Settings, parts: Part, progress: Progress) -> None:
@@ -24,9 +25,28 @@ async def run_until_stopped(settings: Settings, parts: Part, progress: Progress)
     stopping = stop_signal()
     async with open_platform(settings, clock=Clock(), parts=parts, told=progress.step) as platform:
         async with side_by_side(platform.run(listener)) as died:
+            await _hearing(platform, died, stopping, progress)
             _tell_ready(platform, listener, progress)
             await until(died, stopping)
         progress.step("stopping", "stopping")
+
+
+async def _hearing(
+    platform: Platform, died: "asyncio.Future[None]", stopping: asyncio.Event, progress: Progress
+) -> None:
+    """Be ready when the collector hears: what is sent from then on is not missed.
+
+    A broker that stays away holds nobody up for long; the pages are of use without it.
+    """
+    if platform.subscribed is None:
+        return
+    heard, told = (asyncio.ensure_future(e.wait()) for e in (platform.subscribed, stopping))
+    ends: set[asyncio.Future[Any]] = {died, heard, told}
+    done, _ = await asyncio.wait(ends, timeout=HEARS_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+    heard.cancel()
+    told.cancel()
+    if not done:
+        progress.step("limit", "  the broker does not answer yet; the collector tries on")
 
 
 def _tell_ready(platform: Platform, listener: socket.socket | None, progress: Progress) -> None:

@@ -141,10 +141,17 @@ class MqttSource(ABC):
     settings : MqttSettings
     backoff : Backoff, optional
         The waits between attempts.
+
+    Attributes
+    ----------
+    subscribed : asyncio.Event
+        Set once the broker has accepted our subscriptions for the first time: what is sent from
+        then on is kept for us, connected or not.
     """
 
     def __init__(self, settings: MqttSettings, *, backoff: Backoff | None = None) -> None:
         self.settings = settings
+        self.subscribed = asyncio.Event()
         self._backoff = backoff or Backoff(cap_s=settings.reconnect_max_s)
         self.tls = tls_context(settings.tls) if settings.tls else None
         self._status = SourceStatus()
@@ -285,6 +292,7 @@ class MqttSource(ABC):
         """The broker has accepted us and our subscriptions, says the link."""
         again = self._status.connections > 0
         lost = again and not session_present
+        self.subscribed.set()
         self._note(
             connected=True,
             session_present=session_present,

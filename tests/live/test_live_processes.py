@@ -1,14 +1,17 @@
 """Collector, rounds and pages as processes of their own; the one that leads is killed."""
 
 import json
+import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import paho.mqtt.client as mqtt
 import pytest
 from contracts.ljusvakt_process import Process, bare_environment, eventually
+from contracts.mosquitto_server import MosquittoServer
 from contracts.postgres_server import PostgresServer
 from contracts.receiver import receiver
 from street_of_lamps import Street
@@ -92,3 +95,58 @@ def test_when_the_leading_rounds_process_is_killed_another_goes_on(
         assert len(orders()) == 2
         print(f"another leads {took_s:.1f} s after the kill; {len(got)} messages")
         assert took_s < 30
+
+
+def publish(port: int, topic: str, payload: bytes) -> None:
+    """One message at QoS 1, confirmed by the broker."""
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.publish(topic, payload, qos=1).wait_for_publish(20)
+    client.disconnect()
+    client.loop_stop()
+
+
+@pytest.mark.parametrize("order", [("api", "collect"), ("collect", "api")], ids="-".join)
+def test_what_nobody_could_read_shows_in_the_health_of_another_process(
+    postgres: PostgresServer,
+    mosquitto: Path,
+    tmp_path: Path,
+    free_port: int,
+    order: tuple[str, str],
+) -> None:
+    url = postgres.fresh()
+    now_ms = time.time_ns() // 1_000_000
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_ledger(url))
+        key = ledger.create_key("test", roles=["operator"], now_ms=now_ms).secret
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            broker_port: int = s.getsockname()[1]
+        stack.enter_context(MosquittoServer(mosquitto, tmp_path / "mosquitto", broker_port))
+        environment = bare_environment(
+            LEDGER__URL=url,
+            DATA_DIR=str(tmp_path / "data"),
+            BROKER__URL=f"mqtt://127.0.0.1:{broker_port}",
+            HTTP__PORT=str(free_port),
+            LOG="json",
+        )
+        for part in order:
+            process = stack.enter_context(Process(part, environment))
+            process.wait_for('"ready"')
+        # The collector is ready when it hears: nothing that is sent from then on is missed.
+        publish(broker_port, "ljusvakt/v1/g1/HBG-1/illuminance_lx", b"not a reading")
+        client = stack.enter_context(
+            httpx2.Client(
+                base_url=f"http://127.0.0.1:{free_port}",
+                headers={"Authorization": f"Bearer {key}"},
+                trust_env=False,
+            )
+        )
+        counted = eventually(
+            lambda: (
+                (found := client.get("/api/v1/health").json()["ingest"])["quarantined"] and found
+            ),
+            within_s=20,
+        )
+        assert (counted["received"], counted["quarantined"]) == (1, 1)
