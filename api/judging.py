@@ -1,8 +1,8 @@
 """One round, from the store to the ledger."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import structlog
@@ -14,6 +14,7 @@ from api.ledger import Ledger
 from api.ledger.rounds import DarkHours
 from api.night_round import Maintenance, NightRound, RoundResult
 from api.operations.states import LuminaireState
+from api.people import Passages, counted_by_site, passages_by_site
 from api.rounds import DAY_MS, Due, RoundKind
 from api.window_readings import ReadingSource
 from ingest.journal import Journal, JournalReader
@@ -65,6 +66,7 @@ class Judge:
     def __post_init__(self) -> None:
         self._street: tuple[int, list[Maintenance]] | None = None
         self._round: NightRound | None = None
+        self._counted: tuple[int, dict[str, Passages]] = (-1, {})
         self._log = structlog.get_logger("rounds")
 
     def __call__(self, due: Due) -> None:
@@ -72,6 +74,8 @@ class Judge:
         night_round = self._current()
         dirty = self._dirty_days(night_round)
         noon = due.kind is RoundKind.NOON
+        if noon or not night_round.passages:
+            night_round.passages = self._passages(due.at_ms)
         judge = night_round.noon_round if noon else night_round.light_round
         result = judge(self.store, due.at_ms)
         changes = self.ledger.reconcile(
@@ -80,7 +84,7 @@ class Judge:
             states=self._by_device(night_round, result),
             night=dark_hours(due.at_ms, lat=self.lat, lon=self.lon) if noon else None,
             settled=noon,
-            exposure=self._by_site(night_round, result),
+            exposure=result.exposure,
         )
         if noon:
             self._clean(dirty)
@@ -94,6 +98,14 @@ class Judge:
                 orders=len(changes.orders_created),
             )
         self.told(result)
+
+    def _passages(self, now_ms: int) -> dict[str, Passages]:
+        """Who passes where: counted over the last four weeks, once a day."""
+        if self._counted[0] != now_ms // DAY_MS:
+            assets = self.ledger.assets()
+            counted = counted_by_site(self.store, assets, zone=ZoneInfo(self.tz), now_ms=now_ms)
+            self._counted = now_ms // DAY_MS, passages_by_site(counted, assets)
+        return self._counted[1]
 
     def forget(self) -> None:
         """Take up the memory from the folder again: another process may have judged since."""
@@ -134,11 +146,3 @@ class Judge:
             for asset in night_round.plan.assets
             if asset.luminaire_id in result.states
         }
-
-    @staticmethod
-    def _by_site(night_round: NightRound, result: RoundResult) -> dict[str, float]:
-        total: defaultdict[str, float] = defaultdict(float)
-        for asset in night_round.plan.assets:
-            if asset.site and asset.luminaire_id in result.exposure:
-                total[asset.site] += result.exposure[asset.luminaire_id]
-        return dict(total)

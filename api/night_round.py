@@ -18,7 +18,6 @@ from analytics.cause import Section, incident_key
 from analytics.clocks import EARLY_MS
 from analytics.device_events import Reports
 from analytics.dimming import Expectation, expectation
-from analytics.exposure import dark_passages
 from analytics.findings import LAMP_CREW, CauseKind, FindingKind
 from analytics.grid import (
     DAY_MS,
@@ -38,9 +37,11 @@ from analytics.rules import Rules
 from analytics.street import padded_groups
 from analytics.sun import CIVIL_DARK_DEG, sun_elevation
 from api.assets import Asset
+from api.consequences import Consequences
 from api.feature_store import FeatureStore
 from api.findings import NamedFinding
 from api.open_window import OpenWindow
+from api.people import Passages
 from api.publish import Published, SectionNews
 from api.street_plan import StreetPlan, plan_street
 from api.window_readings import READ, ReadingSource, WindowReader, margin_ms
@@ -84,8 +85,7 @@ class RoundResult:
     nights_judged : int
         Nights that this round reduced from readings.
     exposure : dict of str to float
-        Expected passages per night in the light of each luminaire that is out; empty without
-        counts.
+        Expected passages a night in light below what it should be, by device; empty without counts.
     """
 
     findings: list[NamedFinding]
@@ -107,9 +107,8 @@ class NightRound:
     maintenance : sequence of Maintenance
     tz : str
         Zone of the dimming programmes' local times.
-    passages : mapping of str to sequence of float, optional
-        Expected passages of each site by local hour (24 values), from counters or from the nearest
-        similar place; without them nothing is ranked by people.
+    passages : mapping of site to Passages, optional
+        Without them nothing is ranked by people.
     """
 
     def __init__(
@@ -120,7 +119,7 @@ class NightRound:
         features: FeatureStore,
         maintenance: Sequence[Maintenance] = (),
         tz: str = "Europe/Stockholm",
-        passages: Mapping[str, Sequence[float]] | None = None,
+        passages: Mapping[str, Passages] | None = None,
     ) -> None:
         self.passages = dict(passages or {})
         self.plan = plan_street(assets)
@@ -396,35 +395,19 @@ class NightRound:
 
     def _result(self, now_ms: int) -> RoundResult:
         findings = self._published.findings()
+        if self.street.n:
+            findings = Consequences(
+                self.plan, self._memory, self.passages, self._dark_hours(now_ms)
+            ).added(findings)
         return RoundResult(
             findings=findings,
             states=self._states(findings, now_ms),
             now_ms=now_ms,
             nights_judged=self._judged,
-            exposure=self._exposure(findings, now_ms),
+            exposure={
+                f.device_id: f.evidence["passages"] for f in findings if "passages" in f.evidence
+            },
         )
-
-    def _exposure(self, findings: Sequence[NamedFinding], now_ms: int) -> dict[str, float]:
-        """Expected passages per night in the light that open findings take away."""
-        short = {
-            f.luminaire_id: float(np.clip(1 - f.evidence.get("level", 0.0), 0, 1))
-            for f in findings
-            if f.end_ms is None and f.kind in LAMP_CREW and f.kind is not FindingKind.MISAIMED
-        }
-        sites = sorted(self.passages)
-        if not sites or not short:
-            return {}
-        place = {site: i for i, site in enumerate(sites)}
-        lamps = [a for a in self.plan.assets if a.luminaire_id in short]
-        people = dark_passages(
-            np.array([self.passages[s] for s in sites], dtype=np.float64),
-            self._dark_hours(now_ms),
-            np.array([place.get(a.site, -1) for a in lamps], dtype=np.int32),
-            np.array([short[a.luminaire_id] for a in lamps], dtype=np.float32),
-        )
-        return {
-            a.luminaire_id: float(n) for a, n in zip(lamps, people, strict=True) if np.isfinite(n)
-        }
 
     def _dark_hours(self, now_ms: int) -> npt.NDArray[np.float64]:
         """Share of each local hour that is dark in the present window."""

@@ -144,6 +144,7 @@ class OpenWindow:
         moved = self._shift != 0
         recent_ms = now_ms - now_ms % SLOT_MS - RECENT_SLOTS * SLOT_MS
         fresh: dict[Quantity, Part] = {}
+        recount = False
         for quantity, came in news.items():
             strand = self._strands[quantity]
             at = came.time_ms - self._start_ms
@@ -156,17 +157,17 @@ class OpenWindow:
             if len(strand.corrected):
                 again[strand.corrected] = True
                 strand.corrected = strand.corrected[:0]
-                self._votes[:] = 0
+                recount = True
             votes = self._inside(part)
             self._votes += clock_votes(votes.row, votes.delta_ms.astype(np.int64), n=n)
+        if recount:
+            self._count_again()
         again |= self._move_clocks(readings, now_ms)
         again |= self._shift != 0
         self._lay_out(fresh, again, recent_ms)
 
     def _move_clocks(self, readings: ReadingSource, now_ms: int) -> Bools:
         """Judge the clocks again; devices whose clock is moved otherwise than before."""
-        if not self._votes.any():
-            self._count_again()
         suspect = doubted(self._votes[0], self._votes[1])
         shift = np.zeros_like(self._shift)
         if suspect.any():
@@ -191,6 +192,7 @@ class OpenWindow:
         return part if inside.all() else part.only(inside)
 
     def _count_again(self) -> None:
+        self._votes[:] = 0
         for strand in self._strands.values():
             part = self._inside(strand.part())
             self._votes += clock_votes(part.row, part.delta_ms.astype(np.int64), n=strand.n)

@@ -211,7 +211,7 @@ class Published:
             end_ms=e.end_ms,
             raised_ms=now_ms,
             confidence=e.confidence,
-            note=explain(e, cause_id),
+            note=said_of(e, cause_id),
             evidence=dict(e.evidence),
             simulated=asset.device_id in self.simulated,
         )
@@ -221,7 +221,12 @@ class Published:
         row.start_ms, row.end_ms = e.start_ms, e.end_ms
         row.cause_kind, row.cause_id = e.cause_kind, self.plan.name_of(e.cause_kind, e.cause)
         row.confidence, row.evidence = e.confidence, dict(e.evidence)
-        row.note = explain(e, row.cause_id)
+        row.note = said_of(e, row.cause_id)
+
+
+def said_of(e: Episode, cause_id: str) -> str:
+    """The sentence of a finding."""
+    return explain(e.kind, e.cause_kind, cause_id, e.evidence, note=e.note)
 
 
 def same_matter(row: Row, e: Episode) -> bool:

@@ -73,8 +73,8 @@ class Matters:
         complete_since_ms : int, optional
             Everything that began since then is in `findings`: what is not was taken back by later
             data, and is withdrawn.
-        exposure : mapping of site to float, optional
-            People x dark hours a night.
+        exposure : mapping of device id to float, optional
+            Passages a night in light below what it should be.
 
         Notes
         -----

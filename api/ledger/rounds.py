@@ -105,8 +105,8 @@ class Round:
     policy : Policy
     now_ms : int
     windows : sequence of PlannedWindow
-    exposure : mapping of site to float
-        People x dark hours a night.
+    exposure : mapping of device id to float
+        Passages a night in light below what it should be.
     """
 
     def __init__(
@@ -562,7 +562,7 @@ class Round:
             order.lon = sum(lon for _, lon in places) / len(places)
         order.area = most_common(a.area for a in stands) or order.area
         order.site = most_common(a.site for a in stands) or order.site
-        known = [self.exposure[a.site] for a in stands if a.site in self.exposure]
+        known = [self.exposure[m.device_id] for m in members if m.device_id in self.exposure]
         order.exposure = max(known) if known else None
 
     def _step(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from api.explain import explain
 from api.i18n import Words
 from api.ledger.views import Evidence, HistoryStep, WorkOrder
 from api.operations.work_orders import WorkOrderState
@@ -250,8 +251,7 @@ def numbers_text(evidence: Evidence, words: Words) -> str:
 def evidence_lines(evidence: tuple[Evidence, ...], words: Words) -> list[dict[str, str]]:
     """What the findings say, in numbers where crews have a word for them.
 
-    Luminaires that tell the same are one line. The sentence of a finding itself is English; it is
-    marked so on a Swedish page.
+    Luminaires that tell the same are one line.
     """
     standing = [one for one in evidence if not one.withdrawn]
     told: dict[str, list[str]] = {}
@@ -267,9 +267,15 @@ def evidence_lines(evidence: tuple[Evidence, ...], words: Words) -> list[dict[st
     if left := sum(len(names) for names in list(told.values())[MOST_LINES:]):
         more = words.plural("and %(n)d more like it", "and %(n)d more like it", left)
         lines.append({"text": more % {"n": left}, "lang": ""})
-    foreign = "en" if words.language != "en" else ""
-    notes = list(dict.fromkeys(one.note for one in standing if one.note))[:MOST_LINES]
-    return lines + [{"text": note, "lang": foreign} for note in notes]
+    notes = [note_text(one, words.language) for one in standing]
+    return lines + [{"text": note, "lang": ""} for note in list(dict.fromkeys(notes))[:MOST_LINES]]
+
+
+def note_text(one: Evidence, language: str) -> str:
+    """The finding's sentences; in another language than English made anew from its numbers."""
+    if language == "en" and one.note:
+        return one.note
+    return explain(one.kind, one.cause_kind, one.cause_id, one.evidence, language=language)
 
 
 MOST_LINES = 6

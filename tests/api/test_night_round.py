@@ -298,23 +298,6 @@ def test_light_that_is_switched_off_in_the_small_hours_is_as_it_should_be():
     assert said(settle(street)) == []
 
 
-def test_who_passes_in_the_dark_is_counted_where_a_profile_is_known():
-    street = Street(nights=2)
-    street.lit[2, street.at(1, 8) :] = 0
-    engine = NightRound(
-        street.assets,
-        rules=Rules(),
-        features=FeatureStore(),
-        passages={"Dalhem": [10.0] * 24},
-    )
-    store = street.store()
-    engine.noon_round(store, window_start(street.first_night + 1))
-    result = engine.noon_round(store, window_start(street.first_night + 2))
-    # Some eleven dark hours in late September, ten people an hour.
-    assert set(result.exposure) == {"L0-02"}
-    assert 70 < result.exposure["L0-02"] < 120
-
-
 def test_midsummer_nights_and_a_land_without_night_are_survived():
     midsummer = Street(nights=4, first_night=20_624)
     assert said(settle(midsummer)) == []

@@ -47,7 +47,7 @@ def test_crews_see_urgency_first_then_people_in_the_dark_then_the_way(ledger: Le
     ledger.reconcile(
         [finding(1, "a"), finding(20, "b"), finding(39, "c")],
         now_ms=NOW_MS,
-        exposure={"Pålsjö 2": 120.0},
+        exposure={finding(20, "b").device_id: 120.0},
     )
     near_last = (56.03 + 39 * 0.00027, 12.7)
     order = [

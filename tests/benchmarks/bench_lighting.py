@@ -2,10 +2,15 @@
 
 Seconds are of processor time: the machine may have other work."""
 
+import os
+import pickle
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from oracles import lighting_loops
 from street_of_lamps import Street
@@ -13,13 +18,18 @@ from street_of_lamps import Street
 from analytics.grid import DAY_MS, SLOTS, window_start
 from analytics.nights import transitions
 from analytics.rules import Rules
+from api.backtest import run_backtest
 from api.feature_store import FeatureStore
+from api.feed import read_feed
 from api.night_round import NightRound
+from firmware_sim.feed import write_feed
+from firmware_sim.scenario import load_scenario
 from ingest.reading import Quantity
 from ingest.stores import Columns
 from ingest.stores.parquet import ParquetStore
 
 CITY = 33_000
+HOUR_MS = 3_600_000
 
 
 def seconds(work, times=3):
@@ -63,7 +73,7 @@ class OneNight:
         self.row = np.repeat(np.arange(CITY, dtype=np.int32), SLOTS)
         self.of = np.arange(CITY) % street.n
 
-    def columns(self, quantity, *, start_ms, stop_ms):
+    def columns(self, quantity, *, start_ms, stop_ms, devices=None):
         inside = (self.street.time_ms >= start_ms) & (self.street.time_ms < stop_ms)
         width = int(inside.sum())
         if quantity is not Quantity.ILLUMINANCE or not width:
@@ -73,6 +83,11 @@ class OneNight:
         row = np.repeat(np.arange(CITY, dtype=np.int32), width)
         flags = np.zeros(len(row), np.uint8)
         return Columns(row, time_ms, value, time_ms + 1000, flags, self.ids)
+
+    def arrived(self, quantity, *, start_ms, stop_ms, reach_ms, now_ms, mark):
+        if mark is None:
+            return None, now_ms
+        return self.columns(quantity, start_ms=mark, stop_ms=now_ms), now_ms
 
     def events(self, *, start_ms, stop_ms):
         return []
@@ -84,60 +99,139 @@ def test_a_night_of_a_city(tmp_path: Path):
     first = street.first_night
     engine = NightRound(assets, rules=Rules(), features=FeatureStore(tmp_path / "f"))
     engine.noon_round(source, window_start(first + 1))
-    grids = engine._grids(source, window_start(first + 1), window_start(first + 2), 2**62)
+    start = window_start(first + 1)
+    whole = source.columns(Quantity.ILLUMINANCE, start_ms=start, stop_ms=start + DAY_MS)
+    same = Held(whole)
+    grids = engine._reader.read(same, start, 2**62)
     copy_s = seconds(grids.lux.copy)
-    reduce_s = seconds(lambda: engine._reduce(Grids(grids), first + 1, 2**62), 2)
+    reduce_s = seconds(lambda: engine._reduce(same, first + 1, 2**62), 2)
     readings = CITY * SLOTS
-    start = time.process_time()
+    begin = time.process_time()
     engine.noon_round(source, window_start(first + 2))
-    noon_s = time.process_time() - start
-    light_s = seconds(lambda: engine.light_round(source, window_start(first + 2) + DAY_MS // 2), 2)
-    again_s = seconds(
-        lambda: engine.light_round(source, window_start(first + 2) + DAY_MS // 2 + 600_000), 1
-    )
+    noon_s = time.process_time() - begin
     print(f"\nreadings a night            {readings:,}")
     print(f"reduce, grid included       {readings / reduce_s / 1e6:.1f} M readings/s")
     print(
         f"one copy of the grid        {copy_s * 1e3:.1f} ms; a night costs {reduce_s / copy_s:.0f}"
     )
     print(f"noon round, no store        {noon_s:.2f} s")
-    print(f"light round, first and next {light_s:.2f} s, {again_s:.2f} s")
 
 
-class Grids:
-    """The same night again, so that only the reduction is measured."""
+def test_light_rounds_of_a_city(tmp_path: Path):
+    """Every ten minutes of a night, each reading arriving in its own round."""
+    street, assets, lux = city(3)
+    source = OneNight(street, assets, lux)
+    first = street.first_night
+    engine = NightRound(assets, rules=Rules(), features=FeatureStore(tmp_path / "f"))
+    engine.noon_round(source, window_start(first + 1))
+    noon = window_start(first + 1)
+    begin = time.process_time()
+    engine.light_round(source, noon + 6 * HOUR_MS)
+    afresh_s = time.process_time() - begin
+    costs = []
+    for k in range(1, 100):
+        begin = time.process_time()
+        engine.light_round(source, noon + 6 * HOUR_MS + k * 600_000)
+        costs.append(time.process_time() - begin)
+    print(f"\nlight round, six hours read afresh        {afresh_s:.2f} s")
+    print(
+        "light round, what came since             "
+        f"{np.median(costs):.2f} s (median of {len(costs)}; most {max(costs):.2f} s)"
+    )
+    assert engine._open.fresh_reads == 1
 
-    def __init__(self, grids):
-        row, slot = np.nonzero(np.isfinite(grids.lux))
-        self.row, self.slot, self.value = row.astype(np.int32), slot, grids.lux[row, slot]
-        self.ids = None
 
-    def columns(self, quantity, *, start_ms, stop_ms):
-        n = len(self.row) if quantity is Quantity.ILLUMINANCE else 0
-        time_ms = start_ms + self.slot[:n] * 600_000
-        flags = np.zeros(n, np.uint8)
-        ids = [f"K{i // 240:03d}L{i % 240 // 12}-{i % 12:02d}" for i in range(CITY)]
-        return Columns(self.row[:n], time_ms, self.value[:n].astype(float), time_ms, flags, ids)
+class Held:
+    """The same readings again and again, so that only their reduction is measured."""
+
+    def __init__(self, columns):
+        self.found = columns
+
+    def columns(self, quantity, *, start_ms, stop_ms, devices=None):
+        found = self.found
+        if quantity is Quantity.ILLUMINANCE:
+            return found
+        return Columns(*(getattr(found, n)[:0] for n in Columns.__slots__[:5]), found.device_ids)
 
     def events(self, *, start_ms, stop_ms):
         return []
 
 
 def test_a_noon_round_from_the_parquet_store(tmp_path: Path):
+    """In a process of its own, whose largest resident memory is the kernel's figure."""
     street, assets, lux = city(2)
     source = OneNight(street, assets, lux)
     store = ParquetStore(tmp_path / "archive")
     first = street.first_night
     for night in (first, first + 1):
-        found = source.columns(
-            Quantity.ILLUMINANCE, start_ms=window_start(night), stop_ms=window_start(night + 1)
-        )
-        store.add(Quantity.ILLUMINANCE, found)
-    engine = NightRound(assets, rules=Rules(), features=FeatureStore(tmp_path / "f"))
+        start = window_start(night)
+        for quantity in (Quantity.ILLUMINANCE, Quantity.POWER):
+            found = source.columns(Quantity.ILLUMINANCE, start_ms=start, stop_ms=start + DAY_MS)
+            store.add(quantity, found)
+    (tmp_path / "assets.pickle").write_bytes(pickle.dumps(assets))
+    print("\n" + in_a_process_of_its_own("noon", str(tmp_path), str(first)), end="")
+
+
+def noon_from_parquet(folder: Path, first: int) -> None:
+    """What the measured process does."""
+    assets = pickle.loads((folder / "assets.pickle").read_bytes())  # noqa: S301 - written above
+    engine = NightRound(assets, rules=Rules(), features=FeatureStore(folder / "f"))
+    store = ParquetStore(folder / "archive")
+    idle = resident_mib()
     engine.noon_round(store, window_start(first + 1))
-    start = time.process_time()
+    start, begin = time.process_time(), time.monotonic()
     engine.noon_round(store, window_start(first + 2))
-    print(f"\nnoon round of {CITY:,} x 24 h, Parquet included: {time.process_time() - start:.2f} s")
+    print(
+        f"noon round of {CITY:,} x 24 h, light and watts from Parquet: "
+        f"{time.process_time() - start:.2f} s of processor, {time.monotonic() - begin:.2f} s; "
+        f"{resident_mib():.0f} MiB at most, {idle:.0f} before it"
+    )
+    start = time.process_time()
+    engine.light_round(store, window_start(first + 2) - 600_000)
+    print(f"light round, a whole night read afresh: {time.process_time() - start:.2f} s")
+
+
+def resident_mib() -> float:
+    """The most memory this process has had since it began its program [MiB].
+
+    `ru_maxrss` would also hold what the parent had when it forked.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(next(x for x in status.splitlines() if x.startswith("VmHWM")).split()[1]) / 1024
+
+
+def test_a_backtest_of_two_thousand_lamps_and_sixty_nights(tmp_path: Path):
+    """Ten-minute readings; the command in a process of its own."""
+    scenario = load_scenario("realistic").changed(luminaires=2000, days=60, seed=7)
+    devices = msgspec.structs.replace(scenario.devices, interval_s=(600,))
+    write_feed(msgspec.structs.replace(scenario, devices=devices), tmp_path, processes=1)
+    print("\n" + in_a_process_of_its_own("backtest", str(tmp_path)), end="")
+
+
+def backtest_of(folder: Path) -> None:
+    """What the measured process does."""
+    begin = time.monotonic()
+    feed = read_feed(folder)
+    read_mib = resident_mib()
+    result = run_backtest(feed, Rules())
+    print(
+        f"backtest of 2,000 lamps x 60 nights: {result.readings:,} readings, "
+        f"{time.monotonic() - begin:.0f} s, {time.process_time():.0f} s of processor; "
+        f"{resident_mib():,.0f} MiB at most, {read_mib:,.0f} once read"
+    )
+
+
+def in_a_process_of_its_own(*arguments: str) -> str:
+    """What this file says when it is run with these arguments."""
+    path = os.pathsep.join(p for p in sys.path if p)
+    run = subprocess.run(
+        [sys.executable, __file__, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    return run.stdout
 
 
 def test_a_night_costs_the_same_whatever_the_history():
@@ -164,7 +258,7 @@ class Shifted:
             Quantity.ILLUMINANCE, start_ms=self.start, stop_ms=self.start + DAY_MS
         )
 
-    def columns(self, quantity, *, start_ms, stop_ms):
+    def columns(self, quantity, *, start_ms, stop_ms, devices=None):
         found = self.found
         if quantity is not Quantity.ILLUMINANCE or stop_ms - start_ms > DAY_MS:
             empty = found.time_ms[:0]
@@ -188,3 +282,10 @@ def test_transitions_against_their_loop():
         lambda: [lighting_loops.transitions(d, k) for d, k in zip(dark, known, strict=True)]
     )
     print(f"\ntransitions: {slow / fast:.0f} times as fast as the loop")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "noon":
+        noon_from_parquet(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        backtest_of(Path(sys.argv[2]))
