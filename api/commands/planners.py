@@ -4,7 +4,7 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,6 @@ from api.errors import BadInputError
 
 if TYPE_CHECKING:
     from api.counts import Counts
-    from api.footfall import ActivityAnswer
 
 __all__ = ["register"]
 
@@ -36,6 +35,7 @@ Totals = Annotated[bool, typer.Option(help="The count is a running total of the 
 Sheet = Annotated[str | None, typer.Option(help="Sheet of an xlsx file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Keep = Annotated[bool, typer.Option(help="Leave dead, stuck and impossible hours in.")]
+Language = Annotated[str, typer.Option(help="Language of words: sv or en.")]
 Lat = Annotated[float | None, typer.Option(help="Latitude, for dark hours.")]
 Lon = Annotated[float | None, typer.Option(help="Longitude, for dark hours.")]
 
@@ -65,12 +65,15 @@ def activity(
     lat: Lat = None,
     lon: Lon = None,
     keep_faults: Keep = False,
+    lang: Language = "sv",
     as_json: AsJson = False,
 ) -> None:
     """When do places stand empty? Hours of the week with little activity, and how sure that is."""
     from api.footfall import activity_answer, activity_json
     from api.holiday_calendar import country_of
+    from api.reports.activity import activity_text
 
+    check_language(lang)
     table = read_counts(counts, sheet, site_column, time_column, count_column, tz, totals=totals)
     country = country_of(tz, holidays)
     clean = cleaned(table, country, keep=keep_faults)
@@ -89,7 +92,7 @@ def activity(
         found["sites"] = [one for one in found["sites"] if one["site"] in wanted]
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        show_activity(answer, wanted)
+        typer.echo(activity_text(answer, wanted, lang))
 
 
 def evaluate_command(
@@ -136,7 +139,7 @@ def evaluate_command(
     alpha: Annotated[float, typer.Option(help="One minus the interval's coverage.")] = 0.05,
     keep_faults: Keep = False,
     report: Annotated[Path | None, typer.Option(help="Write a printable page here.")] = None,
-    lang: Annotated[str, typer.Option(help="Language of words: sv or en.")] = "sv",
+    lang: Language = "sv",
     as_json: AsJson = False,
 ) -> None:
     """Did an intervention change footfall? The change with its interval, or why none is honest."""
@@ -144,8 +147,7 @@ def evaluate_command(
     from api.holiday_calendar import country_of
     from api.reports.evaluation import evaluation_page, evaluation_text
 
-    if lang not in {"sv", "en"}:
-        raise BadInputError(f"no words are known in {lang!r}.", remedy="Use sv or en.")
+    check_language(lang)
     if not 0 < alpha < 1:
         raise BadInputError(f"--alpha must be between 0 and 1, not {alpha}.")
     table = read_counts(counts, sheet, site_column, time_column, count_column, tz, totals=totals)
@@ -180,6 +182,12 @@ def evaluate_command(
         typer.echo(evaluation_text(found, lang))
         if report is not None:
             typer.echo(str(report))
+
+
+def check_language(lang: str) -> None:
+    """Raise unless there are words in this language."""
+    if lang not in {"sv", "en"}:
+        raise BadInputError(f"no words are known in {lang!r}.", remedy="Use sv or en.")
 
 
 def read_counts(
@@ -296,36 +304,3 @@ def write_text(path: Path, text: str) -> None:
         raise BadInputError(
             f"{path}: {error.strerror}.", remedy="Name another place for the page."
         ) from error
-
-
-def show_activity(answer: "ActivityAnswer", wanted: list[str]) -> None:
-    """The answer for a person at a terminal."""
-    from api.footfall import low_activity_for_site
-
-    typer.echo(
-        f"{answer.first_day} to {answer.last_day}, {answer.counts.zone.key}; "
-        f"holidays: {answer.country}"
-    )
-    for site in wanted:
-        found = low_activity_for_site(answer, site)
-        typer.echo(f"\n{site}: {span_words(found)}")
-        for line in quality_lines(found["quality"]):
-            typer.echo(f"  {line}")
-
-
-def span_words(found: dict[str, Any]) -> str:
-    """Low spans in words."""
-    if found["states"]["insufficient"] == len(found["state"]):
-        return "too little was counted to say"
-    spans = [f"{', '.join(s['days'])} {s['from']:02}-{s['to']:02}" for s in found["low_spans"]]
-    limit = found["threshold"]
-    return f"below {limit:.0f} probably or certainly: {'; '.join(spans) or 'never'}"
-
-
-def quality_lines(quality: dict[str, Any]) -> list[str]:
-    """What was left out, one thing a line."""
-    return [
-        f"{name.replace('_', ' ')}: {value}"
-        for name, value in quality.items()
-        if value and not name.endswith(("_expected", "_present")) and name != "rows"
-    ]

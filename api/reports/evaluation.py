@@ -9,9 +9,9 @@ import numpy as np
 from analytics.before_after import Effect, Refusal, Verdict
 from api.footfall import ASSUMPTIONS, BandAnswer, Evaluation, evaluation_json
 from api.reports.charts import band_chart, gap_chart
-from api.reports.page import definition_list, document, percent, table
+from api.reports.page import SIMULATED, definition_list, document, percent, table
 
-__all__ = ["band_name", "evaluation_page", "evaluation_text", "sentence"]
+__all__ = ["band_name", "evaluation_page", "evaluation_text", "quality_name", "sentence"]
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "sv": {
@@ -38,7 +38,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "not_opposed": "På- och avslag gick inte åt motsatta håll.",
         "contrast": "Kväll jämfört med dag",
         "warnings": "Att tänka på",
-        "simulated": "SIMULERADE DATA: siffrorna kommer inte från verkliga mätare.",
         "place": "Plats",
         "reason": "Orsak",
         "many": "Flera tider på dygnet bedöms sida vid sida. Bedömningen räknar med det (Holm); "
@@ -82,7 +81,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "not_opposed": "On and off did not move opposite ways.",
         "contrast": "Evening against day",
         "warnings": "To bear in mind",
-        "simulated": "SIMULATED DATA: these numbers do not come from real counters.",
         "place": "Place",
         "reason": "Reason",
         "many": "Several bands of hours are judged side by side. The verdicts allow for that "
@@ -219,6 +217,7 @@ QUALITY_SV = {
     "impossible_rows": "negativa antal",
     "skipped_hour_rows": "rader i timmen som hoppades över på våren",
     "lone_repeated_rows": "ensamma rader i timmen som kom två gånger på hösten",
+    "repeated_hours": "timmar som kom två gånger på hösten, medel av båda",
     "hours_missing": "timmar som saknas",
     "days_missing": "dagar som saknas",
     "dead_hours": "timmar med död mätare",
@@ -277,7 +276,7 @@ def evaluation_text(found: Evaluation, lang: str) -> str:
     words = WORDS[lang]
     lines = [f"{words['title']}: {', '.join(found.plan.sites)}, {found.plan.start}"]
     if found.counts.simulated:
-        lines.append(words["simulated"])
+        lines.append(SIMULATED[lang])
     lines.append(sentence(found.main.effect, lang, band_name(found.main, lang)))
     lines += ["", *(band_line(answer, lang) for answer in answers(found))]
     if len(found.bands) > 1:
@@ -369,13 +368,17 @@ def warning_lines(found: Evaluation, lang: str) -> list[str]:
 
 def quality_rows(quality: Mapping[str, Mapping[str, Any]], lang: str) -> list[tuple[str, str, str]]:
     """What was found where: (place, what, how much)."""
-    rows: list[tuple[str, str, str]] = []
-    for site, found in quality.items():
-        for key, swedish in QUALITY_SV.items():
-            if found.get(key):
-                what = swedish if lang == "sv" else key.replace("_", " ")
-                rows.append((site, what, str(found[key])))
-    return rows
+    return [
+        (site, quality_name(key, lang), str(found[key]))
+        for site, found in quality.items()
+        for key in QUALITY_SV
+        if found.get(key) and key != "repeated_hours"  # settled as they should be: nothing is wrong
+    ]
+
+
+def quality_name(key: str, lang: str) -> str:
+    """What was found in the rows, in words."""
+    return QUALITY_SV.get(key, key) if lang == "sv" else key.replace("_", " ")
 
 
 def evaluation_page(found: Evaluation, lang: str) -> str:
@@ -394,7 +397,7 @@ def evaluation_page(found: Evaluation, lang: str) -> str:
     title = f"{words['title']}: {', '.join(found.plan.sites)}"
     parts = [f"<h1>{escape(title)}</h1>", f"<p>{found.plan.start}</p>"]
     if found.counts.simulated:
-        parts.append(f'<p class="warn"><strong>{escape(words["simulated"])}</strong></p>')
+        parts.append(f'<p class="warn"><strong>{escape(SIMULATED[lang])}</strong></p>')
     parts.append(f'<p class="answer">{escape(sentence(main, lang, when))}</p>')
     notes = [*off_lines(found, lang), *warning_lines(found, lang)]
     if notes:

@@ -12,7 +12,7 @@ from api.interventions import (
     factor_lines,
     pack_requirements,
 )
-from api.reports.page import definition_list, document, percent, table
+from api.reports.page import SIMULATED, definition_list, document, percent, table
 
 __all__ = [
     "KINDS_SV",
@@ -41,6 +41,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "after": "Efter (1–5)",
         "notes": "Dialog och platsbesök",
         "required": "Krävs över 1 MSEK",
+        "part": "Del",
+        "state": "Läge",
         "done": "finns",
         "open": "saknas",
         "day": "Dag",
@@ -75,6 +77,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "after": "After (1–5)",
         "notes": "Dialogue and inspections",
         "required": "Required above 1 MSEK",
+        "part": "Part",
+        "state": "State",
         "done": "present",
         "open": "missing",
         "day": "Day",
@@ -175,7 +179,7 @@ def requirement_table(wanted: Sequence[Requirement], lang: str) -> str:
         )
         for r in wanted
     ]
-    return table((words["required"], ""), rows)
+    return table((words["part"], words["state"]), rows)
 
 
 def note_table(notes: Sequence[Note], lang: str) -> str:
@@ -233,7 +237,7 @@ def pack_page(one: Intervention, notes: Sequence[Note], lang: str) -> str:
     parts = [f"<h1>{escape(one.title)}</h1>", f"<p>{escape(words['pack'])}</p>"]
     parts.append(definition_list(facts_of(one, lang)))
     if wanted := pack_requirements(one, notes):
-        parts.append(requirement_table(wanted, lang))
+        parts += [f"<h2>{escape(words['required'])}</h2>", requirement_table(wanted, lang)]
     parts.append(f"<h2>{escape(words['plan'])}</h2>")
     parts.append(f"<p>{escape(plan_sentence(one, lang))}</p>")
     parts.append(f"<h2>{escape(words['result'])}</h2>")
@@ -260,9 +264,11 @@ def result_part(one: Intervention, lang: str) -> str:
     words = WORDS[lang]
     if one.result is None:
         return f"<p>{escape(words['not_yet'])}</p>"
+    mark = f'<p class="warn"><strong>{escape(SIMULATED[lang])}</strong></p>'
     said = one.result.get("qualitative", {}).get("sha256")
     noted = f"<br>{escape(words['frozen_notes'])}: {escape(said)}" if said else ""
     return (
+        f"{mark if one.result.get('simulated') else ''}"
         f'<p class="answer">{escape(result_sentence(one.result, lang))}</p>'
         f'<p class="small">{escape(words["frozen"])}: {escape(one.result_sha256)}{noted}</p>'
     )

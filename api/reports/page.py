@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["LANGUAGES", "definition_list", "document", "percent", "table"]
+__all__ = ["LANGUAGES", "SIMULATED", "decimal", "definition_list", "document", "percent", "table"]
 
 LANGUAGES = ("sv", "en")
+SIMULATED = {
+    "sv": "SIMULERADE DATA: siffrorna kommer inte från verkliga mätare.",
+    "en": "SIMULATED DATA: these numbers do not come from real counters.",
+}
 
 STYLE = """
 body{font:11pt/1.45 system-ui,"Segoe UI",sans-serif;color:#1b1f24;max-width:46rem;margin:2rem auto;
@@ -77,3 +81,9 @@ def percent(value: float, lang: str, *, sign: bool = True, digits: int = 0) -> s
     mark = "" if nothing else ("−" if value < 0 else ("+" if sign else ""))
     space = "\u00a0" if lang == "sv" else ""  # a line must not end between number and sign
     return f"{mark}{text}{space}%"
+
+
+def decimal(value: float, lang: str) -> str:
+    """A number with at most one decimal, in the language's own way."""
+    text = f"{value:.1f}".removesuffix(".0")
+    return text.replace(".", ",") if lang == "sv" else text

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime, tzinfo
 from html import escape
 from statistics import median
 
@@ -11,7 +11,7 @@ from api.interventions import Intervention
 from api.ledger.views import WorkOrder
 from api.operations.sla import Policy
 from api.reports.intervention import money, result_sentence
-from api.reports.page import document, table
+from api.reports.page import SIMULATED, document, table
 from api.tables import csv_text
 
 __all__ = ["REPEATED_DAYS", "REPEATED_FAULTS", "YearlyReport", "yearly_csv", "yearly_page",
@@ -23,7 +23,7 @@ DAY_MS = 86_400_000
 WORDS: Mapping[str, Mapping[str, str]] = {
     "sv": {
         "title": "Årsuppföljning",
-        "interventions": "Åtgärder",
+        "interventions": "Insatser",
         "none": "Inga.",
         "no_result": "inget fryst resultat",
         "repair": "Tid till reparation",
@@ -39,7 +39,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "faults": "Fel",
         "cost": "Kostnad",
         "simulated": "Simulerade arbetsorder är inte med.",
-        "intervention": "Åtgärd",
+        "intervention": "Insats",
         "start": "Start",
         "answer": "Svar",
         "upkeep": "Drift per år",
@@ -111,22 +111,26 @@ def yearly_report(
     interventions: Sequence[Intervention],
     orders: Sequence[WorkOrder],
     policy: Policy,
+    *,
+    zone: tzinfo,
 ) -> YearlyReport:
     """Put a year together.
 
     Parameters
     ----------
     year : int
-        By UTC; the detection counts.
+        By the city's own clock; the detection counts.
     interventions : sequence of Intervention
         Those that ran in the year are taken.
     orders : sequence of WorkOrder
         Simulated ones, rejected ones and duplicates are passed over.
     policy : Policy
         Says which areas were prioritised on which day.
+    zone : tzinfo
+        The city's.
     """
-    start = int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000)
-    stop = int(datetime(year + 1, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    start = int(datetime(year, 1, 1, tzinfo=zone).timestamp() * 1000)
+    stop = int(datetime(year + 1, 1, 1, tzinfo=zone).timestamp() * 1000)
     real = [
         o
         for o in orders
@@ -136,7 +140,7 @@ def yearly_report(
     ]
     groups: dict[str, list[WorkOrder]] = {"prioritised": [], "others": []}
     for order in real:
-        on = datetime.fromtimestamp(order.detected_ms / 1000, UTC).date()
+        on = datetime.fromtimestamp(order.detected_ms / 1000, zone).date()
         name = "prioritised" if policy.is_prioritised(order.area, on) else "others"
         groups[name].append(order)
     ran = [
@@ -184,6 +188,14 @@ def days_text(value: float | None, lang: str) -> str:
     return text.replace(".", ",") if lang == "sv" else text
 
 
+def answer_of(one: Intervention, lang: str) -> str:
+    """The frozen answer, said to be simulated where it is; empty where nothing is frozen."""
+    if one.result is None:
+        return ""
+    mark = f"{SIMULATED[lang]} " if one.result.get("simulated") else ""
+    return mark + result_sentence(one.result, lang)
+
+
 def yearly_page(report: YearlyReport, lang: str) -> str:
     """The year as a printable page."""
     words = WORDS[lang]
@@ -191,7 +203,7 @@ def yearly_page(report: YearlyReport, lang: str) -> str:
         (
             one.title,
             str(one.start),
-            result_sentence(one.result, lang) if one.result else words["no_result"],
+            answer_of(one, lang) or words["no_result"],
             money(one.yearly_operating_cost_sek, lang),
         )
         for one in report.interventions

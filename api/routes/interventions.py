@@ -296,7 +296,11 @@ def yearly(
     """The year's follow-up as a printable page, or as CSV."""
     del principal
     report = yearly_report(
-        year, records(services).all(), all_orders(services), services.ledger.policy
+        year,
+        records(services).all(),
+        all_orders(services),
+        services.ledger.policy,
+        zone=services.zone,
     )
     if as_csv:
         return Response(yearly_csv(report), media_type="text/csv; charset=utf-8")

@@ -1,6 +1,7 @@
 """Interventions: planned before, frozen after, followed up by people, published if so decided."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
@@ -230,13 +231,39 @@ def test_repair_times_are_told_apart_and_repeated_faults_found(services):
         order(services, 6, area="Raus", site="Gatan", detected_day=110, days=4),
     ]
     year = int(day_before_now(190)[:4])
-    report = yearly_report(year, [], orders, services.ledger.policy)
+    report = yearly_report(year, [], orders, services.ledger.policy, zone=services.zone)
     assert report.repair["prioritised"].median_days == 2
     assert report.repair["others"].orders == 3
     assert report.repair["others"].mended == 2
     assert report.repeated == [("Tunneln", 3, 400.0)]
     assert "Tunneln" in yearly_page(report, "sv")
     assert "repeated,Tunneln,faults,3" in yearly_csv(report).splitlines()
+
+
+def test_the_year_is_the_citys_own(services):
+    turn_ms = int(datetime(2026, 1, 1, tzinfo=services.zone).timestamp() * 1000)
+    one = order(services, 1, area="Raus", site="Gatan", detected_day=0, days=1)
+    new_year = [replace(one, detected_ms=turn_ms + 60_000), replace(one, detected_ms=turn_ms - 1)]
+
+    def orders_in(year):
+        policy = services.ledger.policy
+        return yearly_report(year, [], new_year, policy, zone=services.zone).repair["others"].orders
+
+    assert turn_ms < datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000
+    assert (orders_in(2025), orders_in(2026)) == (1, 1)
+
+
+def test_simulated_answers_say_so_wherever_they_are_shown(city, client):
+    made = recorded(city)
+    city.post(f"{URL}/{made['id']}/result")
+    city.post(f"{URL}/{made['id']}/publication", json={"published": True})
+    year = int(day_before_now(0)[:4])
+    for page in (
+        city.get(f"{URL}/{made['id']}/page"),
+        client.get(f"{URL}/published/{made['id']}/page"),
+        city.get(f"{URL}/yearly-report", params={"year": year}),
+    ):
+        assert "SIMULERADE DATA" in page.text
 
 
 def test_where_it_stands_follows_from_its_days():

@@ -154,3 +154,14 @@ def test_zurichs_lockdown_is_a_fall_against_what_places_did_before(data_dir):
     assert said["result"]["refused"] is None
     assert said["result"]["before"]["days"] == 70
     assert said["result"]["high_percent"] > 0 > said["result"]["low_percent"]
+
+
+def test_activity_speaks_swedish_and_english(swedish_file):
+    swedish = run("activity", "--counts", swedish_file, *COLUMNS)
+    assert " till " in swedish.splitlines()[0]
+    assert "helgdagar: SE" in swedish
+    assert "färre än" in swedish
+    english = run("activity", "--counts", swedish_file, *COLUMNS, "--lang", "en")
+    assert "holidays: SE" in english
+    assert "probably or certainly" in english
+    assert "probably" not in swedish
