@@ -27,7 +27,10 @@ __all__ = ["register"]
 
 T = TypeVar("T")
 ScenarioArg = Annotated[
-    str, typer.Argument(help="A scenario file, or demo | easy | realistic | hard | nuisances.")
+    str,
+    typer.Argument(
+        help="A scenario file, or demo | easy | realistic | hard | nuisances | outages."
+    ),
 ]
 BrokerOpt = Annotated[str | None, typer.Option("--broker", help="mqtt://host:port")]
 SHARES = {

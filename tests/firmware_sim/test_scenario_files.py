@@ -150,4 +150,6 @@ def test_the_reference_names_every_kind_of_fault() -> None:
 
 
 def test_bundled_scenarios_are_found_by_name() -> None:
-    assert set(bundled_scenarios()) == {"demo", "easy", "realistic", "hard", "nuisances"}
+    assert set(bundled_scenarios()) == {
+        "demo", "easy", "realistic", "hard", "nuisances", "outages",
+    }  # fmt: skip
