@@ -1,12 +1,18 @@
 """People past the counters: hours, weekdays, holidays, scatter, and counters that break."""
 
+import csv
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from analytics.count_quality import one_direction_lost
 from firmware_sim.city import Counter, build_plan
+from firmware_sim.feed import write_feed
 from firmware_sim.footfall import count_rows, expected_per_hour, negative_binomial
+from firmware_sim.recording import moment_ms
 from firmware_sim.scenario import City, Footfall, Nuisances, Run, Scenario
 from firmware_sim.sky import DAY_MS
 from firmware_sim.streams import generator
@@ -153,3 +159,44 @@ def test_a_city_without_luminaires_can_still_be_walked() -> None:
     )
 
     assert len(set(rows.counter.tolist())) == 3
+
+
+def test_truth_names_broken_counters_so_that_what_footfall_leaves_out_can_be_scored(
+    tmp_path: Path,
+) -> None:
+    walk = Footfall(dead=0.2, stuck=0.2, one_direction=0.3, busy_per_hour=240.0)
+    of = scenario(walk)
+    of = replace(of, city=replace(of.city, luminaires=20, counters=16))
+    write_feed(of, tmp_path, processes=1)
+    with (tmp_path / "truth.csv").open(encoding="utf-8") as file:
+        truth = {
+            row["device_id"]: (row["kind"], moment_ms(row["start"]))
+            for row in csv.DictReader(file)
+            if row["cause_kind"] == "counter"
+        }
+    rows = count_rows(of, counters(of), of.start_ms // DAY_MS, 28)
+    sites, hours = len(counters(of)), 28 * 24
+    people = np.full((2, hours, sites), np.nan)
+    for site in range(sites):
+        mine = rows.taken(rows.counter == site)
+        hour = (mine.true_ms - 1 - of.start_ms) // HOUR_MS
+        for way, column in enumerate((mine.inwards, mine.outwards)):
+            summed = np.bincount(hour, weights=column, minlength=hours)
+            people[way, :, site] = np.where(np.bincount(hour, minlength=hours) == 6, summed, np.nan)
+    one_eyed = one_direction_lost(people[0], people[1])
+    begins = {name: (start - of.start_ms) / HOUR_MS for name, (_, start) in truth.items()}
+
+    assert {kind for kind, _ in truth.values()} == {
+        "communication_failure", "sensor_stuck", "sensor_blind",
+    }  # fmt: skip
+    for site, counter in enumerate(counters(of)):
+        kind = truth.get(counter.device_id, ("", 0))[0]
+        broken = np.arange(hours) > begins.get(counter.device_id, hours)
+        walked = np.nansum(people[:, :, site], axis=0) > 0
+        assert kind != "communication_failure" or np.isnan(people[:, broken, site]).all()
+        if kind == "sensor_stuck":
+            assert (people[:, broken, site] == np.array([[18.0], [12.0]])).all()
+        if kind == "sensor_blind":
+            assert one_eyed[broken & walked, site].mean() > 0.8
+        else:
+            assert not one_eyed[:, site].any()
