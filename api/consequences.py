@@ -5,6 +5,7 @@ Everything about classes is indicative: one sensor on a column is no grid of EN 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,12 @@ from api.findings import NamedFinding
 from api.people import Passages
 from api.street_plan import StreetPlan
 
-__all__ = ["Consequences"]
+__all__ = ["TAKES_LIGHT", "Consequences", "passages_source"]
 
 K = FindingKind
 DARK = frozenset({K.LAMP_FAILURE, K.SUPPLY_LOSS})
 DIMMER = frozenset({K.DIMMING_FAILURE, K.DEPRECIATION})
+TAKES_LIGHT = DARK | DIMMER | {K.CYCLING_FAILURE, K.SWITCHING_ERROR}
 CYCLING_SHARE = 0.5  # out about half of the time; the night's own share is not kept
 LEVEL_NIGHTS = 3
 
@@ -64,9 +66,7 @@ class Consequences:
 
     def _concerns(self, f: NamedFinding) -> bool:
         """Whether it is open, of a luminaire that stands, and takes light away."""
-        takes = f.kind in DARK or f.kind in DIMMER
-        takes |= f.kind in (K.CYCLING_FAILURE, K.SWITCHING_ERROR)
-        return f.end_ms is None and takes and f.device_id in self.plan.row_of
+        return f.end_ms is None and f.kind in TAKES_LIGHT and f.device_id in self.plan.row_of
 
     def _level_lx(self, here: Sequence[NamedFinding]) -> Floats:
         """Lit level of every luminaire now; 0 for those that are out."""
@@ -157,3 +157,23 @@ def lacking(f: NamedFinding, of_class: Mapping[str, float], dark_h: float) -> fl
 def two_digits(n: float) -> float:
     """Rounded to what can be known, so that a night a minute longer changes nothing."""
     return float(f"{n:.2g}")
+
+
+class Numbered(Protocol):
+    """A finding as the ledger keeps it."""
+
+    @property
+    def evidence(self) -> Mapping[str, float]:
+        """Its numbers by name."""
+        ...
+
+
+def passages_source(
+    findings: Sequence[Numbered],
+) -> Literal["own_counter", "nearest_similar_place", "none"]:
+    """How it is known who passes where these findings are."""
+    known = [f.evidence for f in findings if "passages" in f.evidence]
+    if not known:
+        return "none"
+    own = any(not n.get("passages_borrowed") for n in known)
+    return "own_counter" if own else "nearest_similar_place"

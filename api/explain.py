@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from analytics.findings import CauseKind, FindingKind
 
-__all__ = ["costs", "explain"]
+__all__ = ["costs", "explain", "nobody_counts"]
 
 K = FindingKind
 NO_CLASS = 1e6  # nights beyond which nobody plans
@@ -49,6 +49,7 @@ WORDS = {
         "uneven": "It is brighter than 1.5 times its class, so the light is uneven.",
         "until": "At this pace below the class in {likely} nights ({soonest} to {latest}).",
         "people": "About {n} people a night pass in light below what they should have; {source}.",
+        "nobody_counts": "How many pass is not known: no counter here or at a similar place.",
         "own_counter": "counted there",
         "borrowed": "no counter there, so as at the nearest similar place that has one",
         "long": "over a year",
@@ -91,6 +92,9 @@ WORDS = {
         "uneven": "Den är ljusare än 1,5 gånger sin klass, alltså ojämn.",
         "until": "I den takten under klassen om {likely} nätter ({soonest} till {latest}).",
         "people": "Omkring {n} personer per natt passerar i sämre ljus än de borde ha; {source}.",
+        "nobody_counts": (
+            "Hur många som passerar är inte känt: ingen räknare här eller på liknande plats."
+        ),
         "own_counter": "räknat på platsen",
         "borrowed": "ingen räknare där, så som på närmaste liknande plats med räknare",
         "long": "över ett år",
@@ -146,6 +150,11 @@ def explain(
 def costs(evidence: Mapping[str, float], *, language: str = "en") -> str:
     """What it costs alone: the class of the stretch, and those who pass."""
     return " ".join(Tongue(language).costs(evidence))
+
+
+def nobody_counts(language: str) -> str:
+    """What is said where no counter tells who passes."""
+    return Tongue(language).words["nobody_counts"]
 
 
 class Tongue:

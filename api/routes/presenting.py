@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from api.explain import explain
+from api.consequences import TAKES_LIGHT, passages_source
+from api.explain import explain, nobody_counts
 from api.i18n import Words
 from api.ledger.views import Evidence, HistoryStep, WorkOrder
 from api.operations.work_orders import WorkOrderState
@@ -268,6 +269,9 @@ def evidence_lines(evidence: tuple[Evidence, ...], words: Words) -> list[dict[st
         more = words.plural("and %(n)d more like it", "and %(n)d more like it", left)
         lines.append({"text": more % {"n": left}, "lang": ""})
     notes = [note_text(one, words.language) for one in standing]
+    takes_light = any(one.kind in TAKES_LIGHT and one.end_ms is None for one in standing)
+    if takes_light and passages_source(standing) == "none":
+        lines.append({"text": nobody_counts(words.language), "lang": ""})
     return lines + [{"text": note, "lang": ""} for note in list(dict.fromkeys(notes))[:MOST_LINES]]
 
 

@@ -1,11 +1,12 @@
 """What the API sends: one model for each resource, and how it is made from the ledger's views."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.assets import Asset
+from api.consequences import passages_source
 from api.ledger.views import (
     ApiKey,
     AuditEntry,
@@ -353,6 +354,9 @@ class WorkOrderOut(BaseModel):
     duplicate_of: int | None
     times_reopened: int
     simulated: bool
+    passages_per_night: float | None = Field(
+        default=None, description="Who passes in light below what it should be; null = not known"
+    )
 
 
 def _work_order(order: WorkOrder, members: list[str]) -> dict[str, Any]:
@@ -392,6 +396,7 @@ def _work_order(order: WorkOrder, members: list[str]) -> dict[str, Any]:
         "duplicate_of": order.duplicate_of,
         "times_reopened": order.times_reopened,
         "simulated": order.simulated,
+        "passages_per_night": order.exposure,
     }
 
 
@@ -457,6 +462,9 @@ class WorkOrderDetailOut(WorkOrderOut):
     findings: list[FindingOut]
     service_requests: list[int]
     light_decides: bool = Field(description="Whether the next dark hours prove the repair")
+    passages_source: Literal["own_counter", "nearest_similar_place", "none"] = Field(
+        default="none", description="How it is known who passes"
+    )
 
 
 def work_order_detail_out(detail: WorkOrderDetail) -> WorkOrderDetailOut:
@@ -510,6 +518,7 @@ def work_order_detail_out(detail: WorkOrderDetail) -> WorkOrderDetailOut:
         findings=[finding_out(e) for e in detail.evidence],
         service_requests=list(detail.requests),
         light_decides=detail.light_decides,
+        passages_source=passages_source(detail.evidence),
     )
 
 

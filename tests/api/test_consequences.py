@@ -19,6 +19,7 @@ from api.night_round import NightRound
 from api.operations.ranking import ranked
 from api.people import Passages, counted_by_site, passages_by_site
 from api.rounds import Due, RoundKind
+from api.routes.shapes import work_order_detail_out
 from ingest.reading import Quantity
 from ingest.stores import Columns
 from ingest.stores.memory import MemoryStore
@@ -183,6 +184,17 @@ def test_orders_are_ranked_by_who_passes_and_say_how_that_is_known(tmp_path):
         (told,) = ledger.work_order(orders["Lilla torg"].id).evidence
         assert told.evidence["passages_borrowed"] == 1
         assert "as at the nearest similar place" in told.note
+        said = {
+            site: work_order_detail_out(ledger.work_order(order.id))
+            for site, order in orders.items()
+        }
+    assert {site: d.passages_source for site, d in said.items()} == {
+        "Torget": "own_counter",
+        "Lilla torg": "nearest_similar_place",
+        "Dalhem": "none",
+    }
+    assert said["Torget"].passages_per_night == orders["Torget"].exposure
+    assert said["Dalhem"].passages_per_night is None
 
 
 @pytest.mark.parametrize("language", ["sv", "en"])
