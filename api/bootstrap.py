@@ -20,7 +20,7 @@ from api.assets_registry import write_registry
 from api.auth import first_link
 from api.case_office import CaseOffice
 from api.clock import Clock
-from api.datadir import DataDir, kept_secret
+from api.datadir import DataDir, kept_secret, read_json
 from api.doctor import influx_target
 from api.errors import BadInputError
 from api.evidence_picture import EvidencePicture
@@ -348,7 +348,7 @@ def _make_rounds(
     return Rounds(
         clock=platform.clock,
         judge=judge,
-        state_file=platform.data.path / "rounds.json",
+        state_file=platform.data.rounds,
         start_ms=week_ago_ms if rounds_from_ms is None else rounds_from_ms,
         light_every_ms=settings.rounds.light_round_minutes * MINUTE_MS,
         may_run=leader.leads,
@@ -414,17 +414,26 @@ def _health(platform: Platform) -> Mapping[str, Health]:
     if platform.shipper is not None:
         status = platform.shipper.status
         parts["store"] = Health(not status.error, status.error)
-    if platform.rounds is not None:
-        behind_ms = platform.clock.now_ms() - platform.rounds.last_ms
-        late = behind_ms > 60 * MINUTE_MS
-        parts["rounds"] = Health(
-            not late, f"the last round was {behind_ms // MINUTE_MS} minutes ago" if late else ""
-        )
     if platform.ledger is not None:
+        parts["rounds"] = _health_of_rounds(platform)
         parts["situation map"] = situation_health(
             platform.ledger, platform.settings, platform.clock.now_ms()
         )
     return parts
+
+
+def _health_of_rounds(platform: Platform) -> Health:
+    """Whoever runs them: those of another process leave in the folder when the last one was."""
+    if platform.rounds is not None:
+        last_ms = platform.rounds.last_ms
+    elif (kept := read_json(platform.data.rounds)) is not None:
+        last_ms = kept["last_ms"]
+    else:
+        return Health(ok=False, detail=f"no rounds have been run with {platform.data.path}")
+    behind_ms = platform.clock.now_ms() - last_ms
+    late = behind_ms > 60 * MINUTE_MS
+    text = f"the last round was {behind_ms // MINUTE_MS} minutes ago" if late else ""
+    return Health(not late, text)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -63,6 +63,11 @@ class DataDir:
         return self.path / "attachments"
 
     @property
+    def rounds(self) -> Path:
+        """When the last round was run."""
+        return self.path / "rounds.json"
+
+    @property
     def broker(self) -> Path:
         """What an embedded broker keeps."""
         return self.path / "broker"

@@ -150,3 +150,6 @@ def test_what_nobody_could_read_shows_in_the_health_of_another_process(
             within_s=20,
         )
         assert (counted["received"], counted["quarantined"]) == (1, 1)
+        rounds = client.get("/api/v1/health").json()["parts"]["rounds"]
+        assert not rounds["ok"]
+        assert "no rounds have been run" in rounds["detail"]
