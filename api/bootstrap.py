@@ -20,7 +20,7 @@ from api.assets_registry import write_registry
 from api.auth import first_link
 from api.case_office import CaseOffice
 from api.clock import Clock
-from api.datadir import DataDir, kept_secret, read_json
+from api.datadir import DataDir, kept_name, kept_secret, read_json
 from api.doctor import influx_target
 from api.errors import BadInputError
 from api.evidence_picture import EvidencePicture
@@ -28,7 +28,7 @@ from api.feature_store import FeatureStore
 from api.hand_in import HandIn
 from api.judging import Judge
 from api.ledger import Ledger, open_ledger
-from api.ledger.leader import Leader
+from api.ledger.leader import Leader, claim_rounds
 from api.operations.sla import load_policy
 from api.rounds import Rounds
 from api.rules_file import load_rules
@@ -146,6 +146,7 @@ async def open_platform(
     parts: Part = Part.ALL,
     demo_token: str = "",
     rounds_from_ms: int | None = None,
+    adopt: bool = False,
     told: Callable[[str, str], None] = lambda _name, _text: None,
 ) -> AsyncGenerator[Platform]:
     """Open what a process needs, in order; close it in reverse, whatever happens.
@@ -159,6 +160,8 @@ async def open_platform(
         Opens every role on loopback; findings of simulated devices become work orders then.
     rounds_from_ms : int, optional
         Nights before this are not judged where no round has been run yet; default a week back.
+    adopt : bool
+        Run rounds from this data folder from now on, though another was theirs.
     told : callable
         Name and text of each thing that has been opened.
 
@@ -198,6 +201,8 @@ async def open_platform(
             )
             told("collector", "collector: decode, judge, journal, acknowledge")
         if Part.ROUNDS in parts and platform.ledger is not None:
+            if parts is not Part.ALL:
+                _check_home(platform.ledger, data, adopt=adopt)
             platform.leader = Leader(platform.ledger.database)
             stack.callback(platform.leader.resign)
             platform.rounds = _make_rounds(
@@ -238,6 +243,16 @@ def _check_parts(settings: Settings, parts: Part) -> None:
         raise BadInputError(
             "rounds and api as processes of their own need a ledger they can share",
             remedy="Set ledger.url to a PostgreSQL address, or use `ljusvakt run`.",
+        )
+
+
+def _check_home(ledger: Ledger, data: DataDir, *, adopt: bool) -> None:
+    """Rounds as processes of their own share the folder that holds what they remember."""
+    if not claim_rounds(ledger.database, kept_name(data.path / "folder-id"), adopt=adopt):
+        raise BadInputError(
+            f"the rounds of this ledger are kept in another data folder than {data.path}.",
+            remedy="Share that folder; or, when it is lost, start once with `rounds --adopt`:"
+            " what took weeks to see is then learned anew.",
         )
 
 

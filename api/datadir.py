@@ -1,5 +1,6 @@
 """The folder where everything is kept: one process at a time, each thing in its place."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -113,6 +114,16 @@ def kept_secret(path: Path) -> bytes:
     except FileExistsError:
         pass
     return path.read_bytes()
+
+
+def kept_name(path: Path) -> str:
+    """A name drawn once, that whoever opens the folder reads alike."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(secrets.token_hex(8), encoding="ascii")
+    with contextlib.suppress(FileExistsError):
+        os.link(scratch, path)
+    scratch.unlink()
+    return path.read_text(encoding="ascii")
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

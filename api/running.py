@@ -19,11 +19,15 @@ Work = Coroutine[Any, Any, None]
 HEARS_WITHIN_S = 10.0
 
 
-async def run_until_stopped(settings: Settings, parts: Part, progress: Progress) -> None:
+async def run_until_stopped(
+    settings: Settings, parts: Part, progress: Progress, *, adopt: bool = False
+) -> None:
     """Open what the parts need and work until SIGINT or SIGTERM."""
     listener = bind(settings.http.host, settings.http.port) if Part.PAGES in parts else None
     stopping = stop_signal()
-    async with open_platform(settings, clock=Clock(), parts=parts, told=progress.step) as platform:
+    async with open_platform(
+        settings, clock=Clock(), parts=parts, adopt=adopt, told=progress.step
+    ) as platform:
         async with side_by_side(platform.run(listener)) as died:
             await _hearing(platform, died, stopping, progress)
             _tell_ready(platform, listener, progress)

@@ -41,11 +41,21 @@ def collect(config: Config = None, data: Data = None, as_json: AsJson = False) -
     _serve(_settings(config, data), Part.COLLECT, as_json=as_json)
 
 
-def rounds(config: Config = None, data: Data = None, as_json: AsJson = False) -> None:
+def rounds(
+    config: Config = None,
+    data: Data = None,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt", help="Keep them in this folder from now on: the other one is lost."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Run the rounds alone: store to findings to work orders. Needs PostgreSQL."""
     from api.bootstrap import Part
 
-    _serve(_settings(config, data), Part.ROUNDS, as_json=as_json)
+    _serve(_settings(config, data), Part.ROUNDS, as_json=as_json, adopt=adopt)
 
 
 def api(
@@ -106,7 +116,7 @@ def _settings(
     return load_settings(config, overrides={"data_dir": data, **(overrides or {})})
 
 
-def _serve(settings: "Settings", parts: "Part", *, as_json: bool) -> None:
+def _serve(settings: "Settings", parts: "Part", *, as_json: bool, adopt: bool = False) -> None:
     import asyncio
 
     from api.log import set_up_log
@@ -115,4 +125,4 @@ def _serve(settings: "Settings", parts: "Part", *, as_json: bool) -> None:
 
     set_up_log(settings.log)
     progress = JsonProgress() if as_json else TextProgress()
-    asyncio.run(run_until_stopped(settings, parts, progress))
+    asyncio.run(run_until_stopped(settings, parts, progress, adopt=adopt))

@@ -7,10 +7,38 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from api.ledger.base import Database
+from api.ledger.models import FactRow
 
-__all__ = ["Leader"]
+__all__ = ["Leader", "claim_rounds"]
 
 LEADER_LOCK = 7_203_310
+CLAIM_LOCK = 7_203_312
+HOME = "rounds_home"
+
+
+def claim_rounds(database: Database, home: str, *, adopt: bool = False) -> bool:
+    """Whether rounds that are kept in this folder may be run over this ledger.
+
+    What rounds remember of each luminaire lies in their folder, not in the ledger; over another
+    folder they would take up none of it, and faults that are found over weeks would never end.
+
+    Parameters
+    ----------
+    home : str
+        Name of the folder. The first that asks is the one from then on.
+    adopt : bool
+        Whether this folder is to be the one from now on.
+    """
+    with database.write() as session:
+        database.lock(session, CLAIM_LOCK)
+        row = session.get(FactRow, HOME)
+        if row is None:
+            session.add(FactRow(name=HOME, value=home))
+        elif adopt:
+            row.value = home
+        else:
+            return row.value == home
+    return True
 
 
 class Leader:

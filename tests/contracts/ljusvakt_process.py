@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["Process", "bare_environment", "eventually"]
+__all__ = ["LJUSVAKT", "Process", "bare_environment", "eventually"]
 
 LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 

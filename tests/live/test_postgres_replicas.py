@@ -1,15 +1,19 @@
 """Several replicas on one PostgreSQL: one takes the order, one leads, none says it twice."""
 
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
+from contracts.ljusvakt_process import LJUSVAKT, bare_environment
 
 from api.errors import ConflictError
 from api.ledger import Ledger, open_ledger
+from api.ledger.leader import claim_rounds
 from api.ledger.repeats import RememberedAnswer
 from api.notify import Dispatcher
 from api.operations.alerts import Channel, Message
@@ -187,3 +191,36 @@ def test_replicas_that_start_together_make_one_schema(postgres: "PostgresServer"
     for ledger in opened:
         assert isinstance(ledger, Ledger), ledger
         ledger.close()
+
+
+def test_rounds_are_kept_in_one_folder_until_another_adopts_them(
+    replicas: tuple[Ledger, Ledger],
+) -> None:
+    a, b = (ledger.database for ledger in replicas)
+    first = together(*[lambda d=d, n=n: claim_rounds(d, n) for d, n in ((a, "x"), (b, "y"))])
+    assert sorted(map(bool, first)) == [False, True]
+    kept, other = ("x", "y") if first[0] else ("y", "x")
+    assert claim_rounds(b, kept)
+    assert not claim_rounds(a, other)
+    assert claim_rounds(a, other, adopt=True)
+    assert not claim_rounds(b, kept)
+
+
+def test_a_replica_without_the_folder_says_so_and_does_not_start(
+    postgres: "PostgresServer", tmp_path: Path
+) -> None:
+    url = postgres.fresh()
+    with open_ledger(url) as ledger:
+        claim_rounds(ledger.database, "the folder of another machine")
+    environment = bare_environment(LEDGER__URL=url, DATA_DIR=str(tmp_path / "data"))
+    ended = subprocess.run(
+        [LJUSVAKT, "rounds"],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 2
+    assert "kept in another data folder" in ended.stderr
+    assert "--adopt" in ended.stderr
