@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, gammainc, ndtri
 
+from analytics.arrays import floats, is_whole
 from analytics.errors import BadArgumentError, ShapeMismatchError
 
 __all__ = [
@@ -32,6 +33,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 HOURS_OF_WEEK = 168
+MOST = 1e12  # nobody counts more people
 WINDOW_DAYS = 56
 FUTURE_WEEKS = 8
 DRIFT = 0.25  # sd of the mean between successive eight weeks, as a share of it
@@ -147,6 +149,9 @@ def low_activity(
     """
     hours = checked_hours(counts)
     classes = checked_classes(day_class, first_weekday, hours.shape[:2])
+    for name, value in (("absolute", absolute), ("relative", relative)):
+        if not floats(name, value) >= 0:
+            raise BadArgumentError(f"{name} must be 0 or more, not {value!r}")
     # Callers without a type checker may say 8.5 weeks.
     whole = isinstance(window_days, int | np.integer)  # pyright: ignore[reportUnnecessaryIsInstance] - as said
     if not whole or window_days < 28:
@@ -183,20 +188,17 @@ def low_activity(
 
 def checked_hours(counts: npt.ArrayLike) -> Floats:
     """`counts` as float64 (n_days, 24, n_sites), or an error."""
-    try:
-        hours = np.asarray(counts, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise BadArgumentError(f"counts must be numbers: {error}") from error
-    if isinstance(counts, np.ma.MaskedArray):  # a mask says missing, and `asarray` forgets it
-        hours = np.where(np.ma.getmaskarray(counts), np.nan, hours)
+    hours = floats("counts", counts)
+    if hours.ndim not in {2, 3} or not hours.shape[-1]:
+        raise ShapeMismatchError(f"counts must be (n_days, 24, n_sites), not {hours.shape}")
     if hours.ndim == 2 and len(hours) % 24 == 0:
         hours = hours.reshape(len(hours) // 24, 24, hours.shape[1])
     elif hours.ndim == 3 and hours.shape[1] == HOURS_OF_WEEK:
         hours = hours.reshape(7 * len(hours), 24, hours.shape[2])
     if hours.ndim != 3 or hours.shape[1] not in {1, 24}:
         raise ShapeMismatchError(f"counts must be (n_days, 24, n_sites), not {hours.shape}")
-    if np.isinf(hours).any() or (hours < 0).any():
-        raise BadArgumentError("counts must be 0 or more, or NaN where missing")
+    if (hours > MOST).any() or (hours < 0).any():
+        raise BadArgumentError("counts must be 0 or more people, or NaN where missing")
     return hours
 
 
@@ -206,11 +208,13 @@ def checked_classes(
     """Classes as int64 (n_days, 24), or (n_days, 1) for daily counts."""
     n_days, per_day = shape
     if day_class is None:
+        if not is_whole(first_weekday):
+            raise BadArgumentError(f"first_weekday must be in 0..6, not {first_weekday!r}")
         day_class = (first_weekday + np.arange(n_days)) % 7
-    try:
-        classes = np.asarray(day_class, dtype=np.int64)
-    except (TypeError, ValueError) as error:
-        raise BadArgumentError("day_class must be in 0..6, Monday to Sunday") from error
+    given = floats("day_class", day_class)
+    if not np.isfinite(given).all():
+        raise BadArgumentError("day_class must be in 0..6, Monday to Sunday")
+    classes = given.astype(np.int64)
     if classes.ndim == 1:
         classes = np.repeat(classes[:, None], per_day, axis=1)
     if classes.shape != (n_days, per_day):
@@ -222,7 +226,7 @@ def checked_classes(
 
 def given_threshold(threshold: npt.ArrayLike, n_sites: int) -> Floats:
     """One threshold for all sites, or one for each, as float64 (n_sites,)."""
-    given = np.asarray(threshold, dtype=np.float64)
+    given = floats("threshold", threshold)
     if given.shape not in {(), (1,), (n_sites,)}:
         raise ShapeMismatchError(f"threshold is {given.shape}, but there are {n_sites} sites")
     return np.broadcast_to(given, (n_sites,)).copy()

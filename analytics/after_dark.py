@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
+from analytics.arrays import floats, is_whole
 from analytics.errors import BadArgumentError, ShapeMismatchError
 
 __all__ = [
@@ -143,7 +144,7 @@ def odds_ratio(
     float64 (n_sites,)
         Above 1: darkness deters. NaN where no case hour has both light and dark days.
     """
-    H = np.asarray(hours, dtype=np.float64)
+    H = floats("hours", hours)
     up, down = np.asarray(light, np.bool_), np.asarray(dark, np.bool_)
     if H.ndim != 3 or H.shape[:2] != up.shape or up.shape != down.shape:
         raise ShapeMismatchError(f"hours is {H.shape}, light {up.shape}, dark {down.shape}")
@@ -200,10 +201,14 @@ def change(
         A blunt tool: about +-22 % at best. The verdict on lighting is the evening-minus-day
         contrast of `analytics.before_after`; this describes.
     """
-    H = np.asarray(hours, dtype=np.float64)
+    H = floats("hours", hours)
     up, down = np.asarray(light, np.bool_), np.asarray(dark, np.bool_)
     if H.ndim != 3 or H.shape[:2] != up.shape or up.shape != down.shape:
         raise ShapeMismatchError(f"hours is {H.shape}, light {up.shape}, dark {down.shape}")
+    if not (is_whole(treated) and is_whole(start)):
+        raise BadArgumentError(f"treated {treated!r} and start {start!r} must be whole numbers")
+    if np.isinf(H).any() or (H < 0).any():
+        raise BadArgumentError("hours must be 0 or more, or NaN where missing")
     if not 0 <= treated < H.shape[2] or not 0 <= start <= len(H) or not 0 < alpha < 1:
         raise BadArgumentError(f"treated {treated}, start {start} or alpha {alpha} is outside")
     if against not in {"light", "dark"}:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri, stdtr, stdtrit
 
+from analytics.arrays import floats, is_whole
 from analytics.errors import BadArgumentError, ShapeMismatchError
 
 __all__ = [
@@ -91,6 +92,7 @@ class Refusal(StrEnum):
     DEVICE_CHANGED = "device_changed"
     LIGHTING_FAILED = "lighting_failed"
     DATA_GAP = "data_gap"
+    COUNTER_STUCK = "counter_stuck"
     TOO_MANY_ZEROS = "too_many_zeros"
     CONTROL_TREATED = "control_treated"
     TOO_FEW_CONTROLS = "too_few_controls"
@@ -106,6 +108,7 @@ class Exclusion(StrEnum):
     DATA_GAP = "data_gap"
     SILENT_WEEK = "silent_or_empty_week"
     TOO_MANY_ZEROS = "too_many_zeros"
+    STUCK = "same_count_every_day"
     SAME_COUNTS = "same_counts_as_another"
     IMPLAUSIBLE = "changed_tenfold_alone"
     LESS_ALIKE = "less_alike_than_the_hundred_best"
@@ -339,17 +342,11 @@ def effect(
 
 def checked_counts(counts: npt.ArrayLike) -> Floats:
     """`counts` as float64 (n_days, n_sites), or an error that says what is wrong with it."""
-    given = np.asarray(counts)
-    if given.dtype.kind not in "biufO":
-        raise BadArgumentError(f"counts must be numbers, not {given.dtype}")
-    try:
-        table = given.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        raise BadArgumentError(f"counts must be numbers: {error}") from error
-    if isinstance(counts, np.ma.MaskedArray):  # a mask says missing, and `asarray` forgets it
-        table = np.where(np.ma.getmaskarray(counts), np.nan, table)
+    table = floats("counts", counts)
     if table.ndim != 2:
         raise ShapeMismatchError(f"counts must be (n_days, n_sites), not {table.shape}")
+    if not table.shape[1]:
+        raise ShapeMismatchError("counts has no sites")
     if np.isinf(table).any():
         raise BadArgumentError("counts must be finite or NaN (missing), not infinite")
     if (table < 0).any():
@@ -366,13 +363,6 @@ def checked_columns(name: str, columns: Sequence[int], table: Floats) -> tuple[i
         if not is_whole(column) or not 0 <= column < n_sites:
             raise BadArgumentError(f"{name} must be in 0..{n_sites - 1}, not {column!r}")
     return tuple(dict.fromkeys(int(column) for column in columns))
-
-
-def is_whole(value: object) -> bool:
-    """Whether a value is a whole number; what Python calls true and false are none."""
-    if isinstance(value, int | np.integer):
-        return not isinstance(value, bool)
-    return isinstance(value, float | np.floating) and float(value).is_integer()
 
 
 def check_level(alpha: float) -> None:
@@ -474,6 +464,8 @@ def refusal_of_treated(
     after = own[window.start : window.stop]
     if min(present_share(reference).min(), present_share(after).min()) < MIN_VALID_SHARE:
         return Refusal.DATA_GAP
+    if (stuck(reference) | stuck(after)).any():
+        return Refusal.COUNTER_STUCK
     if zero_share(own[window.first : window.start]).max() > MAX_ZERO_SHARE:
         return Refusal.TOO_MANY_ZEROS
     return None
@@ -519,6 +511,14 @@ def zero_share(block: Floats) -> Floats:
     return np.where(present > 0, (block == 0).sum(axis=0) / np.maximum(present, 1), 1.0)
 
 
+def stuck(block: Floats) -> Bools:
+    """Columns with one and the same count above 0 on every day present: a counter, no street."""
+    known = np.isfinite(block)
+    least = np.where(known, block, np.inf).min(axis=0)
+    most = np.where(known, block, -np.inf).max(axis=0)
+    return np.asarray((least == most) & (least > 0))
+
+
 def share_missing(table: Floats, sites: tuple[int, ...], window: Window) -> float:
     """Share of the treated days in the window that are missing, 0..1."""
     block = table[window.first : window.stop, list(sites)]
@@ -547,6 +547,7 @@ def fit_controls(
         Exclusion.SILENT_WEEK: ~(alive[judged].all(axis=0) & (alive.mean(0) >= MIN_WEEKS_SHARE)),
         Exclusion.DATA_GAP: np.minimum(present_share(reference), present_share(after))
         < MIN_VALID_SHARE,
+        Exclusion.STUCK: stuck(reference) | stuck(after),
         Exclusion.TOO_MANY_ZEROS: zero_share(block[: window.n_pre]) > MAX_ZERO_SHARE,
     }
     fit = ~np.any(list(reasons.values()), axis=0)
@@ -848,7 +849,8 @@ def screen(
     window = whole_weeks(len(table), start, max_pre_days)
     usable: tuple[int, ...] = ()
     if window.n_pre >= REFERENCE_DAYS and window.n_post >= MIN_POST_DAYS:
-        usable, _ = fit_controls(table, list(range(table.shape[1])), window)
+        apart, _ = without_copies(table, (), list(range(table.shape[1])), window)
+        usable, _ = fit_controls(table, apart, window)
     if len(usable) <= MIN_CONTROLS:
         none = np.empty(0)
         return Screening(np.empty(0, dtype=np.int64), none, none, none)
@@ -942,7 +944,7 @@ def scaled_sum(hours: Floats) -> Floats:
 
 def checked_hours(hourly: npt.ArrayLike) -> Floats:
     """`hourly` as float64 (n_days, 24, n_sites), or an error."""
-    H = np.asarray(hourly, dtype=np.float64)
+    H = floats("hourly", hourly)
     if H.ndim != 3 or H.shape[1] != 24:
         raise ShapeMismatchError(f"hourly counts must be (n_days, 24, n_sites), not {H.shape}")
     return H

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.activity import CellFit, fit_cells, fold_into_weeks
+from analytics.arrays import floats
 from analytics.errors import BadArgumentError, ShapeMismatchError
 
 __all__ = [
@@ -248,7 +249,7 @@ def counts_from_totals(
     fell : bool, same shape
         Falls that nothing explains.
     """
-    values = np.asarray(totals, dtype=np.float64)
+    values = floats("totals", totals)
     if values.ndim not in {1, 2}:
         raise ShapeMismatchError(f"totals must be (n_steps, n_sites), not {values.shape}")
     if modulus is not None and modulus <= 0:
@@ -290,7 +291,11 @@ def level_shift(daily: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], Floats]:
     shift : float64 (n_sites,)
         Size of that step [log units]; NaN where -1.
     """
-    counts = np.asarray(daily, dtype=np.float64)
+    counts = floats("daily", daily)
+    if counts.ndim != 2:
+        raise ShapeMismatchError(f"daily must be (n_days, n_sites), not {counts.shape}")
+    if (counts < 0).any():
+        raise BadArgumentError("daily must be 0 or more")
     n_weeks, n_sites = len(counts) // 7, counts.shape[1]
     row = np.full(n_sites, -1, dtype=np.int64)
     shift = np.full(n_sites, np.nan)

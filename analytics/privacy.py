@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analytics.arrays import floats, is_whole
 from analytics.errors import BadArgumentError, ShapeMismatchError
 
 __all__ = ["PLANNER_K", "PUBLIC_K", "ROUND_TO", "Suppressed", "below", "publish", "suppress"]
@@ -64,11 +65,11 @@ def suppress(basis: npt.ArrayLike, *, k: int = PUBLIC_K, base: int = ROUND_TO) -
     ------
     ShapeMismatchError, BadArgumentError
     """
-    table = np.asarray(basis, dtype=np.float64)
+    table = floats("basis", basis)
     if table.ndim != 2:
         raise ShapeMismatchError(f"basis must be a table, not {table.shape}")
-    if k < 1 or base < 1:
-        raise BadArgumentError(f"k and base must be 1 or more, not {k} and {base}")
+    if not (is_whole(k) and is_whole(base)) or k < 1 or base < 1:
+        raise BadArgumentError(f"k and base must be whole and 1 or more, not {k!r} and {base!r}")
     if np.isinf(table).any() or (table < 0).any():
         raise BadArgumentError("basis must be 0 or more, or NaN where nothing was counted")
     counted = np.isfinite(table)
@@ -138,7 +139,7 @@ def publish(
     (float64, bool)
         Means from the rounded persons, NaN where withheld; and what is withheld.
     """
-    m, n = np.asarray(mean, dtype=np.float64), np.asarray(hours, dtype=np.float64)
+    m, n = floats("mean", mean), floats("hours", hours)
     if m.shape != n.shape:
         raise ShapeMismatchError(f"mean is {m.shape}, but hours is {n.shape}")
     found = suppress(np.where(n > 0, m * n, np.nan), k=k, base=base)
@@ -147,5 +148,5 @@ def publish(
 
 def below(basis: npt.ArrayLike, k: int = PLANNER_K) -> Bools:
     """Cells a planner sees as "<5": fewer than k persons behind them."""
-    persons = np.asarray(basis, dtype=np.float64)
+    persons = floats("basis", basis)
     return np.asarray(np.isfinite(persons) & (persons < k))

@@ -16,7 +16,7 @@ from analytics.activity import (
 )
 from analytics.calendar import day_classes, easter_sunday, weekdays
 from analytics.darkness import dark_at_midpoint, light_and_dark
-from analytics.errors import BadArgumentError, ShapeMismatchError
+from analytics.errors import AnalyticsError, BadArgumentError, ShapeMismatchError
 
 BUSY = 200.0
 
@@ -285,3 +285,19 @@ def test_a_place_with_bursts_is_less_surely_low():
     assert (plain.state[quiet, 0] == State.CERTAIN).all()
     assert (shaken.state[quiet, 0] == State.PROBABLE).all()
     assert shaken.p_low[quiet, 1] == pytest.approx(plain.p_low[quiet, 1])
+
+
+@pytest.mark.parametrize(
+    ("counts", "more"),
+    [
+        (np.zeros((56, 24, 0)), {}), (np.zeros((0, 168, 0)), {}), ("many", {}), (None, {}),
+        (np.full((56, 24, 1), 1e300), {}), (np.full((56, 24, 1), -1.0), {}),
+        (np.zeros((56, 24, 1)), {"threshold": "low"}),
+        (np.zeros((56, 24, 1)), {"absolute": np.nan}),
+        (np.zeros((56, 24, 1)), {"first_weekday": "Monday"}),
+        (np.zeros((56, 24, 1)), {"day_class": np.full(56, np.nan)}),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_judged_is_said(counts, more):
+    with pytest.raises(AnalyticsError):
+        low_activity(counts, **more)

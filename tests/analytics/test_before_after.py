@@ -22,7 +22,7 @@ from analytics.before_after import (
     screen,
     spill_over,
 )
-from analytics.errors import BadArgumentError, ShapeMismatchError
+from analytics.errors import AnalyticsError, BadArgumentError, ShapeMismatchError
 
 N_PRE, N_POST = 112, 56
 
@@ -386,11 +386,10 @@ def test_a_level_outside_zero_and_one_is_named():
             effect(street(1), 0, N_PRE, alpha=alpha)
 
 
-def test_constant_counts_change_nothing():
+def test_constant_counts_are_counters_that_are_stuck():
     found = effect(np.full((168, 9), 30.0), 0, N_PRE)
-    assert found.refused is None
-    assert found.log_ratio == pytest.approx(0)
-    assert found.p_value == pytest.approx(1)
+    assert found.refused is Refusal.COUNTER_STUCK
+    assert np.isnan(found.half_width)
 
 
 @settings(max_examples=40, deadline=None)
@@ -477,3 +476,38 @@ def test_what_is_no_number_is_named_by_its_argument(more, word):
     call = {"counts": street(8), "treated": 0, "start": N_PRE, **more}
     with pytest.raises(BadArgumentError, match=word):
         effect(call.pop("counts"), call.pop("treated"), call.pop("start"), **call)
+
+
+def stuck_street(treated=None):
+    """Ten streets of sixty weeks, of which the last nine, or the first, show one number."""
+    counts = np.random.default_rng(3).poisson(200, (420, 10)).astype(float)
+    if treated is None:
+        counts[:, 1:] = np.arange(50, 59)
+    else:
+        counts[364:, treated] = 180.0
+    return counts
+
+
+def test_counters_that_show_one_number_every_day_are_no_controls():
+    found = effect(stuck_street(), 0, 364)
+    assert found.refused is Refusal.TOO_FEW_CONTROLS
+    assert {why for _, why in found.excluded} == {Exclusion.STUCK}
+    assert not len(screen(stuck_street(), 364).sites)
+
+
+def test_a_treated_counter_that_is_stuck_gets_no_answer():
+    assert effect(stuck_street(treated=0), 0, 364).refused is Refusal.COUNTER_STUCK
+
+
+def test_one_counter_under_many_names_is_screened_once():
+    one = np.random.default_rng(4).poisson(200, (420, 1)).astype(float)
+    assert not len(screen(np.repeat(one, 10, axis=1), 364).sites)
+
+
+@pytest.mark.parametrize(
+    "counts", [np.zeros((420, 0)), np.zeros(420), [[1.0], [1.0, 2.0]], [["a"]], [[-1.0]], None]
+)
+def test_what_is_no_table_of_counts_is_said(counts):
+    for work in (lambda: effect(counts, 0, 60), lambda: screen(counts, 60)):
+        with pytest.raises(AnalyticsError):
+            work()
