@@ -1,7 +1,8 @@
 """Messages at the greatest rate, as a process of its own: as a broker that streams, or through one.
 
 `serve PORT N READINGS` accepts one subscriber and streams to it; `publish PORT N READINGS` sends to
-a broker at QoS 1. Packets are encoded before the clock starts.
+a broker at QoS 1. Packets are encoded before the clock starts. `flood PORT PER_SECOND SECONDS` is
+one device that sends far too much.
 """
 
 import contextlib
@@ -123,6 +124,38 @@ def publish(port: int, n: int, readings: int, window: int) -> None:
     sock.sendall(mqtt5.DisconnectPacket().write())
 
 
+def flood(port: int, per_second: int, seconds: int) -> None:
+    """One device that sends at this rate; 0 = as fast as the broker confirms."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.sendall(mqtt5.ConnectPacket("flood", clean_start=True, keep_alive=60).write())
+    packet(sock)
+    print("ready", flush=True)
+    began_s = time.monotonic()
+    sent = 0
+    while (so_far_s := time.monotonic() - began_s) < seconds:
+        due = sent + WINDOW if not per_second else int(so_far_s * per_second) + 1
+        if due > sent:
+            todo = [
+                mqtt5.PublishPacket(
+                    "ljusvakt/v1/g1/flood/illuminance_lx",
+                    b'{"t":%d,"v":1}' % (time.time_ns() // 1_000_000),
+                    qos=QOS1,
+                    packet_id=IDS[i % len(IDS)],
+                ).write()
+                for i in range(sent, due)
+            ]
+            stream(sock, todo, WINDOW)
+            sent = due
+        time.sleep(0.002)
+    print(json.dumps({"sent": sent}), flush=True)
+
+
 if __name__ == "__main__":
-    what, port, n, readings = sys.argv[1], *map(int, sys.argv[2:5])
-    (serve if what == "serve" else publish)(port, n, readings, WINDOW)
+    what, port, n, m = sys.argv[1], *map(int, sys.argv[2:5])
+    match what:
+        case "serve":
+            serve(port, n, m, WINDOW)
+        case "publish":
+            publish(port, n, m, WINDOW)
+        case "flood":
+            flood(port, n, m)
