@@ -2,18 +2,25 @@
 
 import numpy as np
 
-from analytics.grid import Bools
+from analytics.grid import Bools, Floats
+from analytics.levels import first_nights
 from analytics.memory import Memory
 from analytics.nights import Night
+from analytics.street import Street
 
 __all__ = ["judge_cycling"]
 
+LEAST_NIGHTS = 4  # that show how often this luminaire changes anyway
+RESTLESS = 3  # changes a night that are motion control where the feeder's others do it too
+SHARED = 0.15
 
-def judge_cycling(night: Night, memory: Memory) -> tuple[Bools, Bools]:
+
+def judge_cycling(night: Night, memory: Memory, street: Street) -> tuple[Bools, Bools]:
     """Lamps with at least three dark spells between lit ones, and those that burned steadily.
 
     The night's own lit level must be near normal: a soiled or snowed-on lamp wanders around the
-    threshold without going out.
+    threshold without going out. Lamps that did so from the first night, as others on their feeder
+    do, are asked to by passers-by.
 
     Returns
     -------
@@ -26,5 +33,24 @@ def judge_cycling(night: Night, memory: Memory) -> tuple[Bools, Bools]:
     cycling = (
         (night.n_steady >= 10) & (high > 0.55) & (changes >= 6) & (share > 0.06) & (share < 0.85)
     )
+    habit = np.nan_to_num(first_nights(memory.ref_changes, least=1))
+    known = np.count_nonzero(np.isfinite(memory.ref_changes), axis=1) >= LEAST_NIGHTS
+    # Before a habit is known, tonight tells who does it together.
+    alone = share_restless(np.maximum(habit, changes), street) < SHARED
+    cycling &= (known & (changes >= 2 * habit + 4)) | alone
     steady = (night.n_steady >= 10) & (changes <= 1) & (share < 0.1)
     return cycling, steady
+
+
+def share_restless(habit: Floats, street: Street) -> Floats:
+    """Share of the other luminaires of the same feeder that change often; 1 without a feeder."""
+    on = street.feeder >= 0
+    size = int(street.feeder.max(initial=-1)) + 1
+    restless = habit >= RESTLESS
+    members = np.bincount(street.feeder[on], minlength=size)
+    often = np.bincount(street.feeder[on & restless], minlength=size)
+    f = np.maximum(street.feeder, 0)
+    if not size:
+        return np.ones(len(habit), dtype=np.float32)
+    others = (often[f] - restless) / np.maximum(members[f] - 1, 1)
+    return np.where(on & (members[f] >= 5), others, 1).astype(np.float32)

@@ -21,6 +21,7 @@ __all__ = [
 
 LATE_SCATTER = 0.06  # of the small hours over the nights learned from, log
 STRAY = 0.06  # the evening must differ from the small hours by more than that
+RISE = 0.03
 DAYLIGHT_SHARE = 0.5  # all of C would add its noise; half of it measured best over fourteen nights
 
 
@@ -50,8 +51,10 @@ def slow_loss(
         D, log; NaN with fewer than eight nights.
     """
     level = last_median(memory.levels, 14, 8)
-    response = np.nan_to_num(last_median(memory.responses, 14, 6))
-    loss = level - DAYLIGHT_SHARE * response - np.nan_to_num(first_nights(memory.ref_level))
+    response = np.nan_to_num(last_median(memory.responses, 14, 6)) - verdict.foliage
+    # Daylight that rose explains no loss: it is leaves that were not known as such.
+    told = DAYLIGHT_SHARE * np.minimum(response, RISE)
+    loss = level - told - np.nan_to_num(first_nights(memory.ref_level))
     with np.errstate(invalid="ignore"):
         still = (verdict.change < -0.6 * rules.slow_loss) & (
             np.abs(verdict.change) > 0.5 * np.abs(loss)

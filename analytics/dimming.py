@@ -87,6 +87,8 @@ class Expectation:
         off.
     judged : bool (144,)
         Part of `lit` that the noon round judges darkness by: the night, in tunnels too.
+    minute : float32 (144,)
+        Local minutes after noon at slot centres.
     """
 
     elevation: Floats
@@ -98,6 +100,7 @@ class Expectation:
     motion: Bools
     late: Bools
     judged: Bools
+    minute: Floats
 
 
 def inside(minutes: npt.NDArray[np.float64], window: DimWindow, widen_min: float) -> Bools:
@@ -155,4 +158,5 @@ def expectation(
         motion & lit,
         lit & measured & (local_min >= SMALL_HOURS[0]) & (local_min < SMALL_HOURS[1]),
         lit & measured,
+        ((local_min - 720) % 1440).astype(np.float32),
     )

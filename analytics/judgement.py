@@ -31,6 +31,7 @@ from analytics.depreciation import (
 from analytics.device_events import Reports
 from analytics.findings import SENSOR_CREW, CauseKind, FindingKind
 from analytics.grid import Bools, Floats, Ints, Times, any_slot, window_start
+from analytics.habits import learned_habit
 from analytics.hysteresis import count_night
 from analytics.levels import Levels, derive_levels, first_nights, spread
 from analytics.memory import KIND_AT, KINDS, Episode, Memory, remember
@@ -42,6 +43,7 @@ from analytics.sensor_faults import Verdict, judge_stuck, whose_fault
 from analytics.silence import silent_devices, silent_tonight
 from analytics.street import Street, padded_groups
 from analytics.switching import judge_switching, one_clock
+from analytics.weather import learn_answers
 
 __all__ = ["Circumstances", "judge_night"]
 
@@ -99,6 +101,8 @@ def judge_night(
     """
     note_maintenance(memory, about, number)
     levels = derive_levels(night, memory, street)
+    outdoor = ~street.tunnel & ~any_slot(memory.raised) & (night.n_lux > 0)
+    learn_answers(memory, levels.raw, outdoor, rules)
     darkness = judge_darkness(night, levels, memory, rules)
     # The lamp's own darkness is judged with its neighbours' light as it is; its slower changes
     # without.
@@ -171,6 +175,8 @@ def note_maintenance(memory: Memory, about: Circumstances, number: int) -> None:
             memory.ref_level,
             memory.ref_surplus,
         ]
+        if action == "lamp_swap":
+            forget.append(memory.ref_power)
         if action in ("sensor_swap", "cleaned"):
             forget += [memory.ref_am, memory.ref_pm]
             memory.share[rows] = np.nan
@@ -556,11 +562,13 @@ class Judge:
         memory, rules, night = self.memory, self.rules, self.night
         with np.errstate(invalid="ignore"):
             low = (self.levels.own < -0.22) | (self.levels.response_step < -0.25)
+            # Snow on the ground sends light up to sensors that look down, by night and by day.
+            high = (self.levels.own > 0.30) & ~(self.levels.response_step < 0.1)
             # Snow and rain do not brighten the day, and do not take most of the light and leave it.
             spared = self.levels.response_step > 2 * FREE_DOME
             spared |= (self.levels.response_step > -FREE_DOME) & (self.levels.own < DEEP_LOSS)
         low |= (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 3)
-        low &= ~spared
+        low = (low & ~spared) | high
         seen = np.isfinite(self.levels.own) | np.isfinite(self.levels.response)
         outdoor = ~self.street.tunnel & ~self.is_open(K.SUPPLY_LOSS) & (night.n_lux > 0)
         outdoor &= memory.frozen & (memory.weather_falls < ANSWERS_WEATHER)
@@ -636,7 +644,7 @@ class Judge:
 
     def cycling(self) -> None:
         """Lamps that go out and come back."""
-        cycling, steady = judge_cycling(self.night, self.memory)
+        cycling, steady = judge_cycling(self.night, self.memory, self.street)
         onset = np.full(self.street.n, self.start_ms + 6 * HOUR_MS, dtype=np.int64)
         known = (self.night.n_known >= 10) & ~self.held
         changes = (self.night.falls + self.night.rises).astype(np.float32)
@@ -703,8 +711,20 @@ class Judge:
             self.settle(kind, free, known, mild, onset, need=need, evidence=evidence)
         dimmed = low & verdict.lamp & ~neighbour & alike
         free = ~self.taken & ~self.darkness.out
+        # Watts at full light are ten times steadier than lux, and ask nobody's weather.
+        with np.errstate(invalid="ignore"):
+            usual = spread(memory.ref_power, least=10) / first_nights(memory.ref_power)
+            short = (power < SHORT_OF_POWER) & (power < 1 - 4 * usual)
+            short &= ~(self.night.power_dark > 0.3)
+            short &= ~((self.levels.own > -0.05) & memory.frozen)
+        evidence["power"] = power
         self.settle(
-            K.DIMMING_FAILURE, dimmed & verdict.step & free, known, mild, onset, evidence=evidence
+            K.DIMMING_FAILURE,
+            ((dimmed & verdict.step) | short) & free,
+            known | np.isfinite(power),
+            mild & ~short,
+            onset,
+            evidence=evidence,
         )
         free = ~self.taken & ~self.darkness.out
         lost, loss = slow_loss(memory, verdict, self.street, rules)
@@ -718,7 +738,9 @@ class Judge:
         memory = self.memory
         memory.swap_nights = np.where(swapped, memory.swap_nights + 1, 0).astype(np.int32)
         rows = np.flatnonzero(memory.swap_nights >= 3)
-        if not len(rows):
+        # Nobody changes a part of the city's sensors at once; snow and rain do.
+        together = ((memory.swap_nights > 0) & ~self.street.tunnel).sum()
+        if not len(rows) or together > max(3, MOST_SWAPS * self.street.n):
             return
         step = np.exp(verdict.change[rows])
         memory.own_lx[rows] *= step
@@ -758,6 +780,7 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
     remember(memory.ref_surplus, np.where(~suspect, np.clip(ratio, -1, 1), nan).astype(np.float32))
     fresh = np.isnan(memory.share)
     memory.share = np.where(fresh, night.share, memory.share).astype(np.float32)
+    learn_habit(memory, night)
     settle_reference(memory, street, night.dim_level)
     remember(memory.ref_level, np.where(usable & memory.frozen, levels.own, nan))
     normal = (night.equal_longest <= SLOTS_OF_TWO_DAYS) & (memory.heard_nights <= 10)
@@ -771,7 +794,32 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
     memory.run_since_ms = night.equal_since_ms
 
 
+def learn_habit(memory: Memory, night: Night) -> None:
+    """Learn a dimming programme that the registry does not know; then the levels once more."""
+    seen = night.n_known > 10
+    remember(memory.ref_changes, np.where(seen, night.falls + night.rises, np.nan))
+    remember(memory.ref_from, np.where(seen, night.less_from_min, np.nan))
+    remember(memory.ref_until, np.where(seen, night.less_until_min, np.nan))
+    remember(memory.ref_less, np.where(seen, night.less_level, np.nan))
+    unknown = np.isnan(memory.habit_level)
+    if not unknown.any():
+        return
+    found = learned_habit(memory.ref_from, memory.ref_until, memory.ref_less)
+    new = unknown & np.isfinite(found.level) & np.isnan(night.dim_level)
+    memory.habit_from = np.where(new, found.start_min, memory.habit_from)
+    memory.habit_until = np.where(new, found.stop_min, memory.habit_until)
+    memory.habit_level = np.where(new, found.level, memory.habit_level)
+    again = (memory.ref_lux, memory.ref_dim, memory.ref_late, memory.ref_level, memory.ref_power)
+    for buffer in again:
+        buffer[new] = np.nan
+    for history in (memory.levels, memory.late_levels):
+        history[new] = np.nan
+    memory.frozen[new] = False
+
+
 SLOTS_OF_TWO_DAYS = 288
+SHORT_OF_POWER = 0.90  # of its own power at full light
+MOST_SWAPS = 0.02  # of the city in one week
 ANSWERS_WEATHER = 3
 DEEP_LOSS = -0.9
 LONGEST_WEATHER = 6  # nights

@@ -62,8 +62,9 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     normal_late = first_nights(memory.ref_late)
     late = log_ratio(night.lux_late, normal_late, floor, np.isfinite(normal_late))
     faulty = any_slot(memory.raised)
-    own = raw - common_mode(raw, faulty, street)
-    late = late - common_mode(late, faulty, street)
+    answers = memory.answers >= 2
+    own = raw - common_mode(raw, faulty, answers, street)
+    late = late - common_mode(late, faulty, answers, street)
     am = night.response_am - first_nights(memory.ref_am)
     pm = night.response_pm - first_nights(memory.ref_pm)
     response = np.where(np.isfinite(am), am, pm)
@@ -79,14 +80,32 @@ def log_ratio(lux: Floats, own: Floats, floor: Floats, enough: Bools) -> Floats:
     return np.where(enough, ratio, np.nan).astype(np.float32)
 
 
-def common_mode(level: Floats, suspect: Bools, street: Street) -> Floats:
-    """The change that a luminaire's peers had tonight; 0 with fewer than four lit ones."""
+def common_mode(level: Floats, suspect: Bools, answers: Bools, street: Street) -> Floats:
+    """The change that a luminaire's peers had tonight; 0 with fewer than four lit ones.
+
+    Those that answer the weather are compared with their like, on the feeder or else in the city.
+
+    Parameters
+    ----------
+    level : float32 (n,)
+    suspect, answers : bool (n,)
+        Under another finding; known to answer rain and snow (`analytics.weather`).
+    street : Street
+    """
     with np.errstate(invalid="ignore"):
         usable = (level > np.log(0.6)) & ~suspect
     values = np.where(usable, level, np.float32(np.nan))[:, None]
-    middle, n = group_medians(values, padded_groups(street.peers))
-    middle = np.where(n >= 4, middle, 0)[:, 0]
-    return middle[street.peers].astype(np.float32)
+    kind = (answers & ~street.tunnel).astype(np.int32)
+    near, n_near = group_medians(values, padded_groups(2 * street.peers + kind))
+    near = np.where(n_near >= 4, near, np.nan)[:, 0]
+    # Two groups of the whole city: numbers of empty groups are left out by the padding.
+    like = np.float32(0)
+    alike = np.isfinite(values[:, 0]) & (kind == 1)
+    if alike.sum() >= 6:
+        like = np.median(values[alike, 0])
+    middle = near[2 * street.peers + kind]
+    far = np.where(kind == 1, like, np.float32(0))
+    return np.where(np.isfinite(middle), middle, far).astype(np.float32)
 
 
 def first_nights(buffer: Floats, least: int = 3) -> Floats:

@@ -10,6 +10,7 @@ import numpy as np
 
 from analytics.findings import CauseKind, FindingKind
 from analytics.grid import Bools, Floats, Ints, Times
+from analytics.habits import Habit
 from analytics.nights import Known, Run
 
 __all__ = ["KINDS", "KIND_AT", "LOOK_BACK", "REFERENCE_NIGHTS", "Episode", "Memory", "remember"]
@@ -75,6 +76,8 @@ class Memory:
     hits, misses, clears : uint8 (n, kinds)
     raised : bool (n, kinds)
     onset_ms : int64 (n, kinds)
+    habit_* : float32 (n,)
+        Dimming learned from light, see `analytics.habits`; NaN where there is none.
     leaves : float32 (30,)
         Course of the town's leaves over the same nights, see `analytics.day_and_night`.
     coupling : float32 (n, 2)
@@ -117,8 +120,17 @@ class Memory:
     lux_nights: Ints
     dark_since_ms: Times
     was_low: Bools
+    raw_before: Floats
+    answers: Ints
     weather_nights: Ints
     weather_falls: Ints
+    ref_from: Floats
+    ref_until: Floats
+    ref_less: Floats
+    ref_changes: Floats
+    habit_from: Floats
+    habit_until: Floats
+    habit_level: Floats
     coupling: Floats
     coupling_before: Floats
     coupling_seen: Floats
@@ -181,8 +193,17 @@ class Memory:
             lux_nights=ints(n),
             dark_since_ms=np.zeros(n, dtype=np.int64),
             was_low=np.zeros(n, dtype=bool),
+            raw_before=floats(n),
+            answers=ints(n),
             weather_nights=ints(n),
             weather_falls=ints(n),
+            ref_from=floats(n, REFERENCE_NIGHTS),
+            ref_until=floats(n, REFERENCE_NIGHTS),
+            ref_less=floats(n, REFERENCE_NIGHTS),
+            ref_changes=floats(n, REFERENCE_NIGHTS),
+            habit_from=floats(n),
+            habit_until=floats(n),
+            habit_level=floats(n),
             coupling=floats(n, 2),
             coupling_before=floats(n, 2),
             coupling_seen=floats(n, 2, 3),
@@ -199,7 +220,8 @@ class Memory:
     @property
     def known(self) -> Known:
         """What the next night is reduced with."""
-        return Known(self.own_lx, self.own_dim_lx, self.share)
+        habit = Habit(self.habit_from, self.habit_until, self.habit_level)
+        return Known(self.own_lx, self.own_dim_lx, self.share, habit)
 
     @property
     def run(self) -> Run:

@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analytics.asked import Asked, asked_of
 from analytics.daylight import SKY_FROM_DEG, daylight
 from analytics.dimming import Expectation
 from analytics.grid import SLOT_MS, SLOTS, Bools, Floats, Ints, Times, any_slot, row_quantiles
+from analytics.habits import DAY_MIN, Habit, dimmed_stretch
 from analytics.street import Street
 
 __all__ = ["NIGHT_FEATURES", "Known", "Night", "Run", "blank", "reduce_night", "transitions"]
 
 MOTION_DARK_BELOW = 0.7  # of the low level of a motion window
+OUT_BELOW = 0.45  # of the night's own level: lamps that cycle go out ...
+BACK_ABOVE = 0.7  # ... and come back
 DARK_BELOW = 0.5  # of the own lit level: a dead lamp between lit ones reads 0.05-0.3 of it
 LEAST_LIT_LX = 1.0
 SLOTS_AN_HOUR = 6
@@ -34,11 +38,14 @@ class Known:
         Own lit level at full and at reduced light [lx]; NaN where not known.
     share : float32 (n,)
         Log share of the sky; NaN where not known.
+    habit : Habit
+        Dimming learned where the registry has no programme.
     """
 
     own_lx: Floats
     own_dim_lx: Floats
     share: Floats
+    habit: Habit
 
 
 @dataclass(slots=True)
@@ -116,6 +123,8 @@ class Night:
     n_am, n_pm : int32
     share : float32
         Log share of the sky that was used.
+    less_from_min, less_until_min, less_level : float32
+        Stretch of the night that burned lower, in local minutes after noon, and what was left.
     power_night, power_dark, power_day : float32
         Power over what the commanded level takes; share of dark-expected readings without power;
         share of rated power by day.
@@ -173,6 +182,9 @@ class Night:
     n_am: Ints
     n_pm: Ints
     share: Floats
+    less_from_min: Floats
+    less_until_min: Floats
+    less_level: Floats
     power_night: Floats
     power_dark: Floats
     power_day: Floats
@@ -198,6 +210,9 @@ class Night:
 NIGHT_FEATURES = tuple(f.name for f in fields(Night))
 FLOAT_FEATURES = frozenset(
     [
+        "less_from_min",
+        "less_until_min",
+        "less_level",
         "tail_level",
         "dark_before",
         "power_last",
@@ -266,6 +281,7 @@ def reduce_night(
     power: Floats | None = None,
     status: Floats | None = None,
     heard: Bools | None = None,
+    dimming_pct: Floats | None = None,
 ) -> Night:
     """Reduce one window of readings.
 
@@ -288,6 +304,8 @@ def reduce_night(
     power, status : float32 (n, 144), optional
     heard : bool (n, 144), optional
         Slots in which anything arrived; those with illuminance where not given.
+    dimming_pct : float32 (n, 144), optional
+        What controllers say they were told.
 
     Returns
     -------
@@ -301,9 +319,13 @@ def reduce_night(
     out.last_seen_ms = last_time(heard, start_ms)
     out.own_lx = known.own_lx.astype(np.float32)
     for rows, columns in blocks(expected, group):
-        burn(out, lux, valid, rows, columns, expected, group, start_ms, known)
+        habit = known.habit
+        own_habit = Habit(habit.start_min[rows], habit.stop_min[rows], habit.level[rows])
+        told = None if dimming_pct is None else dimming_pct[rows, columns]
+        asked = asked_of(expected, group[rows], columns, own_habit, told)
+        burn(out, lux, valid, rows, columns, expected, group, start_ms, known, asked)
         if power is not None:
-            watts(out, power, rows, columns, expected, group, street.rated_w)
+            watts(out, power, rows, columns, expected, group, street.rated_w, asked)
     sunlight(out, lux, street, expected, group, known, members)
     equal_runs(out, lux, valid, expected, group, start_ms, run)
     if power is not None:
@@ -353,27 +375,27 @@ def burn(
     group: Ints,
     start_ms: int,
     known: Known,
+    asked: Asked,
 ) -> None:
     """Levels, dark counts and switching of the rows whose night lies in these columns."""
     g = group[rows]
     x, there = lux[rows, columns], valid[rows, columns]
     lit_wanted = np.stack([e.judged[columns] for e in expected])
-    level = np.stack([e.level[columns] for e in expected])
-    full = np.stack([e.full[columns] for e in expected])
-    dimmed = np.stack([e.dimmed[columns] for e in expected])
-    motion = np.stack([(e.motion & e.dimmed)[columns] for e in expected])
-
+    motion = asked.motion & asked.dimmed
     own = np.maximum(known.own_lx[rows], LEAST_LIT_LX)
     own_dim = np.maximum(known.own_dim_lx[rows], LEAST_LIT_LX / 2)
     # Where the dimmed level was learned it says more than the programme; never above it, though.
     # Low motion levels stand near what a dead lamp still gets from its neighbours: a closer limit.
-    factor = np.where(motion & (level < 0.5), MOTION_DARK_BELOW / DARK_BELOW, 1).astype(np.float32)
-    limit = (level * factor)[g] * own[:, None]
-    if dimmed.any():
-        learned = dimmed[g] & ~motion[g] & np.isfinite(own_dim)[:, None]
+    limit = asked.level * own[:, None]
+    if motion.any():
+        limit[motion & (asked.level < 0.5)] *= MOTION_DARK_BELOW / DARK_BELOW
+    some_dimmed = bool(asked.dimmed.any())
+    if some_dimmed:
+        # A level that was told changes from night to night; a programme's does not.
+        near = np.abs(asked.level - asked.dim_level[:, None]) < 0.05
+        learned = asked.dimmed & ~motion & near & np.isfinite(own_dim)[:, None]
         limit = np.where(learned, np.minimum(own_dim[:, None], own[:, None]), limit)
-    motion_lit = np.stack([e.motion[columns] for e in expected])
-    wanted = lit_wanted[g]
+    wanted = lit_wanted[g] & (asked.level > 0)
     seen = wanted & there
     with np.errstate(invalid="ignore"):
         dark = seen & (x < DARK_BELOW * limit)
@@ -389,28 +411,41 @@ def burn(
     out.first_deg[rows], out.last_deg[rows] = switching_elevations(
         lux[rows], own, elevation, g, columns
     )
-    at_full = np.where(full[g], x, np.float32(np.nan))
+    at_full = np.where(asked.full, x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
     out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
-    steady = seen & ~motion_lit[g]
+    steady = seen & ~asked.motion
     tonight = np.minimum(np.nan_to_num(out.lux_high[rows] / own, nan=1), 1)
-    low = steady & (x < limit * (DARK_BELOW * tonight)[:, None])
-    out.falls[rows], out.rises[rows] = transitions(low, steady)
+    # Two limits, so that a level that happens to lie on one of them is no coming and going.
+    usual = limit * tonight[:, None]
+    low = steady & (x < OUT_BELOW * usual)
+    out.falls[rows], out.rises[rows] = transitions(low, low | (steady & (x > BACK_ABOVE * usual)))
     out.n_steady[rows], out.n_low[rows] = count(steady), count(low)
+    note_habit(out, rows, x, seen & ~asked.motion, expected[0].minute[columns])
     small_hours = np.stack([e.late[columns] for e in expected])
     used = np.flatnonzero(small_hours.any(axis=0))
     at_late = np.where(small_hours[:, used][g], x[:, used], np.float32(np.nan))
     (late,) = row_quantiles(at_late, 0.5)
     out.lux_late[rows] = np.where(count(np.isfinite(at_late)) >= 4, late, np.float32(np.nan))
-    if dimmed.any():
-        at_dim = np.where(dimmed[g], x, np.float32(np.nan))
+    if some_dimmed:
+        at_dim = np.where(asked.dimmed, x, np.float32(np.nan))
         out.n_dim[rows] = count(np.isfinite(at_dim))
         middle, high = row_quantiles(at_dim, 0.5, 0.9)
-        by_motion = any_slot(motion)
-        out.lux_dim[rows] = np.where(by_motion[g], high, middle)
-        at_level = np.where(dimmed, level, np.float32(np.nan))
-        (usual,) = row_quantiles(at_level.astype(np.float32), 0.5)
-        out.dim_level[rows] = np.where(by_motion, np.float32(np.nan), usual)[g]
+        out.lux_dim[rows] = np.where(asked.by_motion, high, middle)
+        out.dim_level[rows] = asked.dim_level
+
+
+def note_habit(
+    out: Night, rows: npt.NDArray[np.intp] | slice, x: Floats, seen: Bools, minute: Floats
+) -> None:
+    """The stretch of the night with less light, in local minutes after noon."""
+    start, stop, level = dimmed_stretch(x, seen)
+    step = np.float32(SLOT_MS / 60_000)
+    out.less_from_min[rows] = minute[0] - step / 2 + start * step
+    ended = stop < x.shape[1]
+    out.less_until_min[rows] = np.where(ended, minute[0] - step / 2 + stop * step, DAY_MIN)
+    out.less_until_min[rows] = np.where(np.isfinite(level), out.less_until_min[rows], np.nan)
+    out.less_level[rows] = level
 
 
 def dark_times(
@@ -507,23 +542,21 @@ def watts(
     expected: Sequence[Expectation],
     group: Ints,
     rated_w: Floats,
+    asked: Asked,
 ) -> None:
     """Power against the commanded level at night, and against the rated power by day."""
     g = group[rows]
     relative = power[rows] / rated_w[rows][:, None]
     night = relative[:, columns]
-    level = np.stack([e.level[columns] for e in expected])
     lit = np.stack([e.judged[columns] for e in expected])
-    motion = np.stack([e.motion[columns] for e in expected])
     there = np.isfinite(night) & lit[g]
     with np.errstate(invalid="ignore"):
         dead = there & (night < DEAD_POWER)
     n = count(there)
     share = count(dead) / np.maximum(n, 1)
     out.power_dark[rows] = np.where(n >= 4, share, np.nan)
-    # A driver takes about 8 % of its power to stay awake; the rest follows the level.
-    at_level = np.where((lit & ~motion)[g], night / (0.08 + 0.92 * level[g]), np.float32(np.nan))
-    (middle,) = row_quantiles(at_level, 0.5)
+    # At full light, so that no driver's curve need be known.
+    (middle,) = row_quantiles(np.where(asked.full, night, np.float32(np.nan)), 0.5)
     out.power_night[rows] = middle
     out.power_last[rows] = last_readings(np.where(lit[g], night, np.float32(np.nan)))
     sunny = np.stack([(e.elevation > 5) & ~e.night for e in expected])

@@ -19,7 +19,16 @@ def no_expectation():
     none = np.zeros(SLOTS, dtype=bool)
     elevation = np.linspace(30, -30, SLOTS, dtype=np.float32)
     return Expectation(
-        elevation, none, none, none, none, np.ones(SLOTS, np.float32), none, none, none
+        elevation,
+        none,
+        none,
+        none,
+        none,
+        np.ones(SLOTS, np.float32),
+        none,
+        none,
+        none,
+        np.zeros(SLOTS, np.float32),
     )
 
 

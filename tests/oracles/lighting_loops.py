@@ -122,3 +122,81 @@ def clipped_mean(seen, weight, use):
     middle = quantile([v for v, _ in used], 0.5)
     near = [(min(max(v, middle - 0.15), middle + 0.15), w) for v, w in used]
     return sum(v * w for v, w in near) / sum(w for _, w in near), len(used)
+
+
+def daylight_per_night(levels, responses, leaves):
+    """Factor, error and leaves' part for one luminaire, by the normal equations in plain sums."""
+    used = [
+        k for k in range(len(levels)) if math.isfinite(levels[k]) and math.isfinite(responses[k])
+    ]
+    if len(used) < 8:
+        return math.nan, math.nan, 0.0
+    known = [v for v in leaves if math.isfinite(v)]
+    filler = sum(known) / len(known) if known else 0.0
+    course = [v if math.isfinite(v) else filler for v in leaves]
+
+    def centred(values):
+        mean = sum(values[k] for k in used) / len(used)
+        return [values[k] - mean for k in used]
+
+    a, c, leaf = centred(levels), centred(responses), centred(course)
+
+    def dot(x, y):
+        return sum(p * q for p, q in zip(x, y, strict=True))
+
+    s_ll = dot(leaf, leaf) + 0.05**2
+    left = max(dot(a, a) - dot(leaf, a) ** 2 / s_ll, 1e-6)
+    factor = (dot(a, c) - dot(leaf, a) * dot(leaf, c) / s_ll) / left
+    part = (dot(leaf, c) - factor * dot(leaf, a)) / s_ll
+    return factor, 2 * 0.05 / math.sqrt(left), part * (course[-1] - course[used[0]])
+
+
+def in_one_step(levels, change):
+    """Whether one luminaire's change came at once, and the last night before it."""
+
+    def middle(part):
+        return quantile(part, 0.5)
+
+    n = len(levels)
+    windows = [middle(levels[k : k + 3]) for k in range(n - 2)]
+    after = [*windows[3:], middle(levels[-2:])]
+    for k in range(len(after) - 2, -1, -1):
+        if math.isnan(after[k]):
+            after[k] = after[k + 1]
+    start = windows[: len(after)]
+    for k in range(1, len(start)):
+        if math.isnan(start[k]):
+            start[k] = start[k - 1]
+    best, where = -math.inf, 0
+    sign = 0 if math.isnan(change) else (change > 0) - (change < 0)
+    for k, (low, high) in enumerate(zip(start, after, strict=True)):
+        if math.isnan(low) or math.isnan(high) or math.isnan(change):
+            continue
+        if abs(low) < max(0.4 * abs(change), 0.1) and (high - low) * sign > best:
+            best, where = (high - low) * sign, k
+    return best >= 0.7 * abs(change) if not math.isnan(change) else False, min(where + 2, n - 1)
+
+
+def dimmed_stretch(lux, seen):
+    """Start, stop and level of one night's stretch with less light."""
+    s, side = len(lux), 3
+    logs = [math.log(max(v, 0.1)) if k else math.nan for v, k in zip(lux, seen, strict=True)]
+
+    def mean(part):
+        known = [v for v in part if not math.isnan(v)]
+        return sum(known) / len(known) if known else math.nan
+
+    edges = range(side, s - side + 1)
+    change = [mean(logs[e : e + side]) - mean(logs[e - side : e]) for e in edges]
+    change = [0.0 if math.isnan(v) else v for v in change]
+    fell = min(range(len(change)), key=lambda i: (change[i], i))
+    later = [v if i > fell + side else 0.0 for i, v in enumerate(change)]
+    rose = max(range(len(later)), key=lambda i: (later[i], -i))
+    start = fell + side
+    stop = rose + side if later[rose] > -0.5 * change[fell] else s
+    inside = [v for i, v in enumerate(lux) if seen[i] and start <= i < stop]
+    outside = [v for i, v in enumerate(lux) if seen[i] and not start <= i < stop]
+    if not inside or not outside or change[fell] >= math.log(0.85):
+        return math.nan, math.nan, math.nan
+    level = quantile(inside, 0.5) / quantile(outside, 0.5)
+    return (start, stop, level) if level < 0.85 else (math.nan, math.nan, math.nan)
