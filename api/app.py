@@ -1,8 +1,9 @@
 """The API and the pages as one ASGI application; it opens nothing itself."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from api.routes.rendering import STATIC, error_page
 from api.routes.shapes import ProblemOut
 from api.security import BodyLimit, HostGuard, SecurityHeaders, content_security_policy
 from api.services import Services
+from api.warming import keep_warm
 
 __all__ = ["create_app"]
 
@@ -83,8 +85,12 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        warming = asyncio.create_task(keep_warm(services))
         yield
         services.closing.set()
+        warming.cancel()
+        with suppress(asyncio.CancelledError):
+            await warming
 
     app = FastAPI(
         title="Ljusvakt",

@@ -23,6 +23,7 @@ Staff = Annotated[Principal, Depends(Needs(*STAFF))]
 Box = tuple[float, float, float, float]
 STATES = [state.value for state in LuminaireState]
 MOST_ON_MAP = 10_000
+PACKED = 4  # a third of the time of the usual 6, for a sixteenth more bytes
 
 
 class MapLuminaires(BaseModel):
@@ -103,7 +104,7 @@ def map_data(
         ("map", principal.areas, box),
         (services.ledger.street_version(), services.ledger.stream_position()),
         # Made and packed once, in this thread: each costs more than all the rest of an answer.
-        lambda: gzip.compress(msgspec.json.encode(drawn(services, principal, box)), 6),
+        lambda: gzip.compress(msgspec.json.encode(drawn(services, principal, box)), PACKED),
     )
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" not in request.headers.get("accept-encoding", ""):
