@@ -61,7 +61,7 @@ class LiveCity:
     username, password : str, optional
     tls : bool
     boot : int
-        Boot number of every device; count it up with every start.
+        Count it up with every start; a device's boot number is 65,536 times it, and its restarts.
     since_ms : int, optional
         Send what was received from then on; the clock's now without it.
     on_message : callable, optional
@@ -88,7 +88,7 @@ class LiveCity:
         self.published = 0
         self._on_message = on_message
         self._links = {name: GatewayLink(name, self.acknowledged) for name in city.gateways}
-        self._boot = boot
+        self._boot = boot << 16
         self._queues: dict[str, Queue] = {feeder.name: Queue() for feeder in city.feeders}
         self._queues[COUNTERS] = Queue()
         self._first_day = self.since_ms // DAY_MS

@@ -38,12 +38,15 @@ class Sayings:
     where : list of str
     body : list of bytes
         The message; without its numbering where the device numbers its rows.
+    starts : int64 (n,)
+        How often the device had started.
     """
 
     received_ms: Ints
     device: Ints
     where: list[str]
     body: Texts
+    starts: Ints
 
     @staticmethod
     def joined(parts: list["Sayings"]) -> "Sayings":
@@ -55,13 +58,20 @@ class Sayings:
         body = [text for part in parts for text in part.body]
         places = order.tolist()
         return Sayings(
-            received[order], device[order], [where[k] for k in places], [body[k] for k in places]
-        )
+            received[order], device[order], [where[k] for k in places], [body[k] for k in places],
+            np.concatenate([part.starts for part in parts])[order],
+        )  # fmt: skip
 
     def cut(self, at: int) -> tuple["Sayings", "Sayings"]:
         """Those before a place, and the rest."""
-        r, d, w, b = self.received_ms, self.device, self.where, self.body
-        return Sayings(r[:at], d[:at], w[:at], b[:at]), Sayings(r[at:], d[at:], w[at:], b[at:])
+
+        def some(chosen: slice) -> Sayings:
+            return Sayings(
+                self.received_ms[chosen], self.device[chosen], self.where[chosen],
+                self.body[chosen], self.starts[chosen],
+            )  # fmt: skip
+
+        return some(slice(at)), some(slice(at, None))
 
 
 def samples(city: City, boot: int) -> Iterator[list[Outgoing]]:
@@ -75,9 +85,11 @@ def samples(city: City, boot: int) -> Iterator[list[Outgoing]]:
     for feeder in city.feeders:
         first_number[feeder.name] = senders
         senders += feeder.size
-    numbers = np.zeros(senders + len(city.counters), np.int64)
+    # The last place is nobody's: what is not numbered looks there.
+    numbers = Numbers(senders + len(city.counters) + 1, boot)
     parts = [*feeder_parts(city.feeders), list[Feeder]()]
-    nothing = Sayings(np.zeros(0, np.int64), np.zeros(0, np.int64), [], [])
+    none = np.zeros(0, np.int64)
+    nothing = Sayings(none, none, [], [], none)
     held = [nothing] * len(parts)
     first, stop = city.scenario.start_ms // DAY_MS, city.scenario.stop_ms // DAY_MS
     for day in range(first, stop):
@@ -91,7 +103,7 @@ def samples(city: City, boot: int) -> Iterator[list[Outgoing]]:
             # What is held back over midnight comes with the next day, after the last one at once.
             over = (day + 1) * DAY_MS if day + 1 < stop else 2**62
             ready, held[k] = waiting.cut(int(np.searchsorted(waiting.received_ms, over)))
-            yield from numbered(ready, boot, numbers)
+            yield from numbered(ready, numbers)
 
 
 def feeder_parts(feeders: tuple[Feeder, ...]) -> list[list[Feeder]]:
@@ -107,24 +119,50 @@ def feeder_parts(feeders: tuple[Feeder, ...]) -> list[list[Feeder]]:
     return parts
 
 
-def numbered(sayings: Sayings, boot: int, numbers: Ints) -> Iterator[list[Outgoing]]:
-    """Messages with the numbering of their devices, which goes on from `numbers`."""
-    count = len(sayings.device)
-    order = np.argsort(sayings.device, kind="stable")
-    device = sayings.device[order]
-    begins = np.flatnonzero(np.diff(device, prepend=-2))
-    nth = np.arange(count) - np.repeat(begins, np.diff(begins, append=count))
-    seq = np.empty(count, np.int64)
-    seq[order] = np.where(device == NOT_NUMBERED, NOT_NUMBERED, numbers[device] + nth)
-    senders, rows = np.unique(device[device != NOT_NUMBERED], return_counts=True)
-    numbers[senders] += rows
-    head = b'{"boot":%d,"seq":' % boot
-    for at in range(0, count, MESSAGES_AT_ONCE):
+class Numbers:
+    """The numbering of every device: how often it has started, and the number of its next row."""
+
+    def __init__(self, devices: int, boot: int) -> None:
+        self._boot = boot << 16
+        self._starts = np.zeros(devices, np.int64)
+        self._next = np.zeros(devices, np.int64)
+
+    def take(self, device: Ints, starts: Ints) -> tuple[list[int], list[int]]:
+        """Boot and sequence numbers of rows in the order they are sent."""
+        if not starts.any() and not self._starts[device].any():
+            return [self._boot] * len(device), self._run(device)
+        boots, numbers = [], []
+        for one, started in zip(device.tolist(), starts.tolist(), strict=True):
+            if one != NOT_NUMBERED and started > self._starts[one]:
+                self._starts[one], self._next[one] = started, 0
+            boots.append(self._boot + int(self._starts[one]))
+            numbers.append(NOT_NUMBERED if one == NOT_NUMBERED else int(self._next[one]))
+            self._next[one] += one != NOT_NUMBERED
+        return boots, numbers
+
+    def _run(self, device: Ints) -> list[int]:
+        """Sequence numbers where nobody has started anew."""
+        order = np.argsort(device, kind="stable")
+        ordered = device[order]
+        begins = np.flatnonzero(np.diff(ordered, prepend=-2))
+        nth = np.arange(len(device)) - np.repeat(begins, np.diff(begins, append=len(device)))
+        seq = np.empty(len(device), np.int64)
+        seq[order] = np.where(ordered == NOT_NUMBERED, NOT_NUMBERED, self._next[ordered] + nth)
+        senders, rows = np.unique(ordered[ordered != NOT_NUMBERED], return_counts=True)
+        self._next[senders] += rows
+        numbers: list[int] = seq.tolist()
+        return numbers
+
+
+def numbered(sayings: Sayings, numbers: Numbers) -> Iterator[list[Outgoing]]:
+    """Messages with the numbering of their devices."""
+    for at in range(0, len(sayings.device), MESSAGES_AT_ONCE):
         some = slice(at, at + MESSAGES_AT_ONCE)
+        boots, seqs = numbers.take(sayings.device[some], sayings.starts[some])
         yield [
-            (where, body if number < 0 else b"%b%d%b" % (head, number, body), False)
-            for where, body, number in zip(
-                sayings.where[some], sayings.body[some], seq[some].tolist(), strict=True
+            (where, body if seq < 0 else b'{"boot":%d,"seq":%d%b' % (boot, seq, body), False)
+            for where, body, boot, seq in zip(
+                sayings.where[some], sayings.body[some], boots, seqs, strict=True
             )
         ]
 
@@ -173,7 +211,7 @@ def feeder_sayings(city: City, feeder: Feeder, day: int, first: int) -> list[Say
     said = Sayings(
         rows.received_ms, rows.device.astype(np.int64) + first,
         [where[k] for k in rows.device.tolist()],
-        bodies(rows.time_ms, columns, simulated=city.simulated),
+        bodies(rows.time_ms, columns, simulated=city.simulated), started(rows),
     )  # fmt: skip
     if not events:
         return [said]
@@ -187,8 +225,14 @@ def feeder_sayings(city: City, feeder: Feeder, day: int, first: int) -> list[Say
         np.array([place[e.device_id] for e in events], np.int64),
         [topic(feeder.gateway, e.device_id, "events") for e in events],
         [b"," + report[1:] for report in reports],
+        np.zeros(len(events), np.int64),
     )
     return [said, told]
+
+
+def started(rows: Rows) -> Ints:
+    """How often each row's device had started."""
+    return np.zeros(len(rows.device), np.int64) if rows.starts is None else rows.starts
 
 
 def radio_sayings(city: City, feeder: Feeder, rows: Rows, events: list[EventRow]) -> Sayings:
@@ -204,6 +248,7 @@ def radio_sayings(city: City, feeder: Feeder, rows: Rows, events: list[EventRow]
         np.full(len(sent), NOT_NUMBERED, np.int64),
         [where for _, where, _ in sent],
         [payload for _, _, payload in sent],
+        np.zeros(len(sent), np.int64),
     )
 
 
@@ -221,5 +266,6 @@ def counter_sayings(city: City, day: int, first: int) -> list[Sayings]:
             rows.received_ms, rows.counter.astype(np.int64) + first,
             [where[k] for k in rows.counter.tolist()],
             bodies(rows.time_ms, columns, simulated=city.simulated),
+            np.zeros(len(rows.counter), np.int64),
         )
     ]  # fmt: skip

@@ -52,16 +52,17 @@ def device_rows(feeder: Feeder, rows: Rows) -> Iterator[tuple[str, Row]]:
     names = tuple(columns)
     lists = [column.tolist() for column in columns.values()]
     whole = all(np.isfinite(column).all() for column in columns.values())
+    starts = [0] * len(rows.device) if rows.starts is None else rows.starts.tolist()
     moments = zip(
         rows.device.tolist(), rows.time_ms.tolist(), rows.true_ms.tolist(),
-        rows.received_ms.tolist(), zip(*lists, strict=True), strict=True,
+        rows.received_ms.tolist(), starts, zip(*lists, strict=True), strict=True,
     )  # fmt: skip
     devices = feeder.device_ids
-    for lamp, time_ms, true_ms, received_ms, values in moments:
+    for lamp, time_ms, true_ms, received_ms, started, values in moments:
         pairs = zip(names, values, strict=True)
         # NaN alone differs from itself.
         said = dict(pairs) if whole else {name: v for name, v in pairs if v == v}  # noqa: PLR0124
-        yield devices[lamp], Row(time_ms, said, None, true_ms, received_ms)
+        yield devices[lamp], Row(time_ms, said, None, true_ms, received_ms, started)
 
 
 def event_row(event: EventRow) -> Row:

@@ -14,7 +14,7 @@ from firmware_sim.scenario import Scenario
 from firmware_sim.sky import SkyTable
 from firmware_sim.streams import generator
 
-__all__ = ["EventRow", "Rows", "fault_reports", "transmit"]
+__all__ = ["EventRow", "Rows", "fault_reports", "starts_by", "transmit"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -51,6 +51,8 @@ class Rows:
         NaN where not sent; -1 and 65535 lux are sentinels.
     meter : int64 (2, n), optional
         Energy [mWh] and burning time [s] of LoRaWAN controllers; in no file.
+    starts : int64 (n,), optional
+        How often the device had started anew in the run by then; in no file.
     """
 
     device: NDArray[np.int32]
@@ -62,6 +64,7 @@ class Rows:
     status: Floats
     dimming_pct: Floats
     meter: Ints | None = None
+    starts: Ints | None = None
 
     def taken(self, chosen: Ints | Bools) -> "Rows":
         """Some of the rows."""
@@ -69,6 +72,7 @@ class Rows:
             self.device[chosen], self.time_ms[chosen], self.true_ms[chosen],
             self.received_ms[chosen], self.lux[chosen], self.power_w[chosen], self.status[chosen],
             self.dimming_pct[chosen], None if self.meter is None else self.meter[:, chosen],
+            None if self.starts is None else self.starts[chosen],
         )  # fmt: skip
 
     def joined(self, other: "Rows") -> "Rows":
@@ -285,3 +289,28 @@ def restarts_of(scenario: Scenario, feeder: Feeder, fault: Fault) -> list[EventR
             at = fault.end_ms + int((20 + 160 * u[1]) * 1000)  # joining takes its time
             rows.append(event(feeder.device_ids[lamp], at, "device_reset", "", active=None))
     return rows
+
+
+def starts_by(scenario: Scenario, feeder: Feeder, faults: list[Fault], rows: Rows) -> Ints | None:
+    """How often each row's device had started anew by then; None where none ever had.
+
+    A device starts when its supply comes back, a mains one after an outage and one on a switched
+    feeder every evening, and when it has lost the time.
+    """
+    starts = np.zeros(len(rows.device), np.int64)
+    if feeder.switching == "feeder":
+        # From noon to noon: the feeder is without supply by day.
+        noon_ms = 12 * HOUR_MS
+        starts += np.maximum((rows.true_ms - scenario.start_ms + noon_ms) // (24 * HOUR_MS), 0)
+    for fault in faults:
+        if fault.effect == "dark_feeder" and not feeder.battery and fault.end_ms < OPEN_MS:
+            starts += np.isin(rows.device, fault.lamps) & (rows.true_ms >= fault.end_ms)
+    per_month = scenario.nuisances.unset_clock_per_month
+    latest = int(rows.true_ms.max()) + 1 if len(rows.true_ms) else 0
+    for lamp, device in enumerate(feeder.device_ids):
+        for span in spans_between(
+            scenario.seed, "unset", device, per_month, UNSET_HOURS, scenario.start_ms, latest
+        ):
+            if span.start_ms >= scenario.start_ms:
+                starts += (rows.device == lamp) & (rows.true_ms >= span.start_ms)
+    return starts if starts.any() else None

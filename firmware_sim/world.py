@@ -26,7 +26,7 @@ from firmware_sim.scenario import FAULT_KINDS, Scenario
 from firmware_sim.sky import DAY_MS
 from firmware_sim.streams import generator
 from firmware_sim.telling import Told, batches
-from firmware_sim.transmission import EventRow, Rows
+from firmware_sim.transmission import EventRow, Rows, starts_by
 
 __all__ = ["City", "Injection", "build_city"]
 
@@ -237,7 +237,9 @@ class City:
 
     def feeder_day(self, feeder: Feeder, day: int, days: int = 1) -> tuple[Rows, list[EventRow]]:
         """Readings and fault reports measured by a feeder's devices in some days (since 1970)."""
-        rows, events = feeder_rows(self.scenario, feeder, self.faults_of(feeder), day, days)
+        faults = self.faults_of(feeder)
+        rows, events = feeder_rows(self.scenario, feeder, faults, day, days)
+        rows.starts = starts_by(self.scenario, feeder, faults, rows)
         if rows.meter is not None:
             rows.meter = rows.meter + self._meters.at(feeder, day)[:, rows.device]
         return rows, events

@@ -1,7 +1,7 @@
 """A device as the network sees it: it numbers its rows, keeps them, and sends them again."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firmware_sim.devices.native import encode_events, encode_readings, topic
@@ -26,7 +26,7 @@ class Row:
     """One entry of the ring buffer: readings of one moment, or one fault report.
 
     `time_ms` is by the device's clock. Nobody but the simulator sees when it was measured, by the
-    sun, and when it is received.
+    sun, when it is received, and how often the device had started by then.
     """
 
     time_ms: int
@@ -34,6 +34,7 @@ class Row:
     event: tuple[str, bool | None, str] | None = None
     measured_ms: int = 0
     received_ms: int = 0
+    starts: int = 0
 
 
 @dataclass
@@ -44,6 +45,8 @@ class Node:
     ----------
     boot : int
         Counts its restarts.
+    starts : int, optional
+        How often it had started when it last sent; not known before.
     next_seq : int
         Number of the next row, modulo 2^32.
     kept : deque of (int, Row)
@@ -61,9 +64,14 @@ class Node:
     kept: deque[tuple[int, Row]] = field(default_factory=deque)
     sent_s: float = 0.0
     dropped: int = 0
+    starts: int | None = None
 
-    def send(self, rows: Iterable[Row]) -> list[Message]:
-        """Number new rows, keep them, and put them into messages."""
+    def send(self, rows: Sequence[Row]) -> list[Message]:
+        """Number new rows, keep them, and put them into messages; a start that they show first."""
+        latest = max((row.starts for row in rows), default=0)
+        if self.starts is not None and latest > self.starts:
+            self.restart()
+        self.starts = max(latest, self.starts or 0)
         numbered: list[tuple[int, Row]] = []
         for row in rows:
             numbered.append((self.next_seq, row))

@@ -2,11 +2,14 @@
 
 import json
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.devices.native import encode_readings, parse_ack
 from firmware_sim.devices.node import SEQ_MODULUS, Message, Node, Row
+from firmware_sim.scenario import PlacedFault, load_scenario
+from firmware_sim.world import build_city
 
 START_MS = 1_790_000_000_000
 
@@ -123,3 +126,38 @@ def test_times_stand_relative_to_the_first() -> None:
     )
 
     assert message == {"t0": START_MS, "dt": [5, 0], "q": {"power_w": [1, None]}}
+
+
+def test_a_device_whose_supply_came_back_begins_a_new_boot_and_keeps_what_it_had() -> None:
+    node = Node("G-1", "L-1", boot=7)
+    node.send([Row(1_000, {"illuminance_lx": 1.0}, starts=2)])
+    (message,) = node.send([Row(2_000, {"illuminance_lx": 2.0}, starts=3)])
+    again = [json.loads(m.payload) for m in node.resend()]
+
+    assert (json.loads(message.payload)["boot"], json.loads(message.payload)["seq"]) == (8, 1)
+    assert [(m["boot"], m["seq"], m["dt"]) for m in again] == [(8, 0, [0, 1_000])]
+
+
+def test_how_often_a_device_had_started_before_is_no_new_start() -> None:
+    node = Node("G-1", "L-1", boot=7)
+    node.send([Row(1_000, {"illuminance_lx": 1.0}, starts=5)])
+
+    assert node.boot == 7
+
+
+def test_supply_that_comes_back_starts_mains_devices_and_no_others() -> None:
+    scenario = load_scenario("demo").changed(luminaires=60, days=4)
+    placed = PlacedFault(kind="feeder_out", feeder=1, at_day=1.0, until_day=2.0)
+    city = build_city(msgspec.structs.replace(scenario, fault=(placed,)))
+    day = scenario.start_ms // 86_400_000
+    out = {
+        f.cause_id for faults in city.planned.values() for f in faults if f.effect == "dark_feeder"
+    }
+    for feeder in city.feeders:
+        before, after = (city.feeder_day(feeder, day + k)[0].starts for k in (0, 3))
+        if feeder.name in out and not feeder.battery:
+            assert before is None or not before.all()
+            assert after is not None
+            assert after.min() >= 1
+        elif feeder.switching != "feeder" and feeder.name not in out:
+            assert after is None or after.min() == 0

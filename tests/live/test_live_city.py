@@ -207,7 +207,7 @@ async def test_rows_without_a_receipt_are_sent_again_and_acknowledged_ones_are_n
     async with heard_here as messages, living(live), broker.client("collector") as client:
         for _ in range(200):
             if numbers := numbers_of(messages, answered):
-                await client.publish(topic, json.dumps({"boot": 9, "seq": max(numbers)}))
+                await client.publish(topic, json.dumps({"boot": 9 << 16, "seq": max(numbers)}))
             if numbers_of(messages, mute)[0] > 1 and numbers[3]:
                 break
             await asyncio.sleep(0.1)

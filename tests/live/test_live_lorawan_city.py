@@ -163,8 +163,13 @@ def test_a_live_city_on_lorawan_rests_in_the_store(
     assert set(rows[Quantity.ILLUMINANCE]) == lamps
     assert controllers <= set(rows[Quantity.LAMP_STATUS])
     assert controllers <= set(rows[Quantity.DIMMING])
-    # A meter or a status: controllers tell their watts, sensors their battery.
-    assert set(rows[Quantity.POWER]) | set(rows[Quantity.BATTERY_VOLTAGE]) >= lamps
+    # With a meter, controllers tell their watts and energy; light sensors tell their battery.
+    metered = {d for f in city.feeders if f.has_power for d in f.device_ids}
+    sensors = {d for f in city.feeders if not f.controller for d in f.device_ids}
+    assert set(rows.get(Quantity.POWER, {})) == set(rows.get(Quantity.ENERGY, {})) == metered
+    assert set(rows.get(Quantity.BATTERY_VOLTAGE, {})) == sensors
+    energy = rows.get(Quantity.ENERGY, {})
+    assert all(min(kwh for _, kwh in energy[d]) > 50 for d in metered)
     failed = {
         device
         for device, told in rows[Quantity.LAMP_STATUS].items()
