@@ -277,6 +277,7 @@ class NightRound:
             power=grids.power,
             status=grids.status,
             heard=grids.heard,
+            dimming_pct=grids.dimming,
         )
         night.clock_shift_ms = grids.shift_ms
         return night

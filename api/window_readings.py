@@ -15,7 +15,7 @@ from ingest.stores import Columns, StoredEvent
 
 __all__ = ["READ", "Grids", "Part", "ReadingSource", "WindowReader", "margin_ms", "several_of"]
 
-READ = (Quantity.ILLUMINANCE, Quantity.POWER, Quantity.LAMP_STATUS)
+READ = (Quantity.ILLUMINANCE, Quantity.POWER, Quantity.LAMP_STATUS, Quantity.DIMMING)
 HOUR_MS = 3_600_000
 
 
@@ -44,7 +44,7 @@ class Grids:
 
     Attributes
     ----------
-    lux, power, status : float32 (n, 144)
+    lux, power, status, dimming : float32 (n, 144)
         NaN where silent.
     heard : bool (n, 144)
         Where anything came.
@@ -57,6 +57,7 @@ class Grids:
     status: Floats | None
     heard: Bools
     shift_ms: Times
+    dimming: Floats | None = None
 
 
 @dataclass(slots=True)
@@ -91,8 +92,9 @@ class Part:
 
 
 def several_of(quantity: Quantity) -> Literal["median", "last"]:
-    """What stands for several readings in one slot: bit fields know no middle."""
-    return "last" if quantity is Quantity.LAMP_STATUS else "median"
+    """What stands for several readings in one slot: bit fields and commands know no middle."""
+    levels = (Quantity.LAMP_STATUS, Quantity.DIMMING)
+    return "last" if quantity in levels else "median"
 
 
 def margin_ms(shift_ms: Times) -> tuple[int, int]:
@@ -140,7 +142,7 @@ class WindowReader:
         for other in (power, status):
             if other is not None:
                 heard |= np.isfinite(other)
-        return Grids(lux, power, status, heard, shift)
+        return Grids(lux, power, status, heard, shift, laid[Quantity.DIMMING])
 
     def part(self, quantity: Quantity, found: Columns, now_ms: int) -> Part:
         """Columns by row, of luminaires alone, received by now, without sentinels."""
