@@ -23,7 +23,11 @@ SETTLED_AFTER_MS = 26 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class SectionNews:
-    """What a light round saw: luminaires that went together, and what they suffer from."""
+    """What a light round saw: luminaires that went together, and what they suffer from.
+
+    `back` says whether they had their supply earlier in this night: what began some days ago is
+    another matter then.
+    """
 
     kind: FindingKind
     rows: Sequence[int]
@@ -32,6 +36,7 @@ class SectionNews:
     start_ms: int
     incident: str
     evidence: Mapping[str, float] = field(default_factory=dict)
+    back: bool = False
 
 
 @dataclass(slots=True)
@@ -145,7 +150,8 @@ class Published:
                 for m in news.rows
                 for r in open_rows.get(m, [])
                 # A loss of supply that is open still is the same one, however old it is.
-                if r.kind is news.kind or r.start_ms >= news.start_ms - SAME_MATTER_MS
+                if (r.kind is news.kind and not news.back)
+                or r.start_ms >= news.start_ms - SAME_MATTER_MS
             ]
             same = [r for r in out if r.kind is news.kind]
             incident = (

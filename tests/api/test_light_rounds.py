@@ -180,6 +180,19 @@ def test_an_outage_of_four_days_is_one_order_all_the_time():
     assert all(f.end_ms is not None for f in result.findings)
 
 
+def test_an_outage_after_a_repair_is_an_order_of_its_own():
+    street = Street(feeders=3, nights=7)
+    street.lit[:6, street.at(1, 8) : street.at(5, 0)] = 0
+    street.lit[:6, street.at(5, 12) :] = 0
+    store = street.store()
+    engine = engine_of(street, store)
+    for night in range(2, 6):
+        engine.noon_round(store, window_start(street.first_night + night))
+    result = engine.light_round(store, street.moment(5, 13))
+    assert len({f.incident for f in result.findings}) == 2
+    assert {f.start_ms > street.moment(5) for f in result.findings} == {False, True}
+
+
 def test_five_in_a_row_are_told_within_three_quarters_of_an_hour():
     street = Street(feeders=3, lamps=12)
     street.lit[3:8, street.at(1, 8) :] = 0
