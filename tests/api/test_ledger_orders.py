@@ -1,6 +1,7 @@
 """Work orders as crews use them: versions, keys, areas, photos, merging, pages."""
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from api.ledger import Ledger, OrderFilter, open_ledger
 from api.operations.work_orders import (
     Action,
     BudgetAccount,
+    Rejection,
     Verification,
     WaitingFor,
     WorkOrderState,
@@ -232,3 +234,26 @@ def test_text_no_database_can_hold_is_cleaned_and_endless_names_are_refused(ledg
         ledger.transition(
             1, Action.ASSIGN, version=2, actor="kim", assignee="x" * 201, now_ms=NOW_MS
         )
+
+
+def test_what_is_counted_is_what_is_listed(ledger: Ledger) -> None:
+    for number, action in ((1, Action.START), (2, Action.REJECT), (3, Action.REJECT)):
+        ledger.transition(
+            number,
+            action,
+            version=1,
+            actor="kim",
+            now_ms=NOW_MS,
+            rejection=Rejection.NOT_A_FAULT,
+        )
+    for wanted in (
+        OrderFilter(open=True),
+        OrderFilter(open=False),
+        OrderFilter(open=True, rank=ledger.work_order(1).order.rank),
+        OrderFilter(open=True, areas=("Söder",)),
+        OrderFilter(open=True, states=(WorkOrderState.STARTED, WorkOrderState.REJECTED)),
+        OrderFilter(),
+    ):
+        listed = Counter(order.state for order in ledger.work_orders(wanted).items)
+        assert ledger.count_work_orders(wanted) == listed, wanted
+        assert listed
