@@ -64,7 +64,8 @@ def with_known_columns(table: Table, *, site: str, time: str, count: str) -> Tab
     if numbers is None:
         table.column(count)  # says what there is instead
         return table
-    columns: dict[str, Sequence[Any]] = {TIME: when, COUNT: table.column(numbers)}
+    # Read here, so that a cell that is no number is told by the name the file has for its column.
+    columns: dict[str, Any] = {TIME: when, COUNT: table.numbers(numbers)}
     if places is not None:
         columns[SITE] = table.texts(places)
     elif site != SITE:

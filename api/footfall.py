@@ -33,6 +33,7 @@ from analytics.before_after import (
     spill_over,
 )
 from analytics.darkness import dark_at_midpoint
+from analytics.errors import AnalyticsError
 from api.counts import Counts, SiteQuality
 from api.errors import BadInputError
 from api.holiday_calendar import classes_of
@@ -134,16 +135,24 @@ def activity_answer(
         raise BadInputError(f"there are no counts by {last}.")
     if weeks < 4:
         raise BadInputError(f"{weeks} weeks are too few.", remedy="Four are the least.")
+    if not (absolute >= 0 and relative >= 0):  # a NaN is not either
+        raise BadInputError(
+            f"nothing is below {absolute:g} people, or {relative:g} of the busy hours.",
+            remedy="Give 0 or more.",
+        )
     blocks = counts.days[:n_days, None] if counts.hours is None else counts.hours[:n_days]
     classes = classes_of(counts.first_day, n_days, country)
     per_day = blocks.shape[1]
-    fit = low_activity(
-        blocks,
-        day_class=classes[:, :per_day],
-        absolute=absolute * 24 / per_day,
-        relative=relative,
-        window_days=7 * weeks,
-    )
+    try:
+        fit = low_activity(
+            blocks,
+            day_class=classes[:, :per_day],
+            absolute=absolute * 24 / per_day,
+            relative=relative,
+            window_days=7 * weeks,
+        )
+    except AnalyticsError as error:
+        raise BadInputError(f"{error}.", remedy="Look at the numbers given.") from error
     first = max(last - timedelta(days=7 * weeks - 1), counts.first_day)
     answer = ActivityAnswer(counts, fit, first, last, country)
     if position is None or counts.hours is None:

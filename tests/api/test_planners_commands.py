@@ -165,3 +165,18 @@ def test_activity_speaks_swedish_and_english(swedish_file):
     assert "holidays: SE" in english
     assert "probably or certainly" in english
     assert "probably" not in swedish
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--below", "-1"), ("--below", "nan"), ("--below-share", "-0.5"), ("--lang", "de")]
+)
+def test_a_limit_below_nobody_is_refused(swedish_file, wrong):
+    with pytest.raises(BadInputError):
+        run("activity", "--counts", swedish_file, *COLUMNS, *wrong)
+
+
+def test_a_cell_that_is_no_number_is_told_by_the_files_own_column(tmp_path):
+    path = tmp_path / "fel.csv"
+    path.write_text("Plats;Tid;Antal\nTorget;2026-05-01 10:00;många\n", encoding="utf-8")
+    with pytest.raises(BadInputError, match="line 2, column 'Antal': 'många'"):
+        run("activity", "--counts", path)
