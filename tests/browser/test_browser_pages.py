@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, Page
 
 from analytics.findings import FindingKind
 from api.operations.work_orders import Action
+from api.routes import city_map
+from api.snapshots import Snapshots
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow]
 PAGES = ["/", "/orders", "/orders/4", "/crew", "/places", "/places/Dalhemstunneln", "/planning",
@@ -61,6 +63,24 @@ def test_the_map_draws_lamps_by_their_state(browser: Browser, site: Site) -> Non
     green = sum(g > r + 40 and g > b + 15 and r < 90 for r, g, b in pixels)
     assert red > 300
     assert green > 200
+
+
+def test_a_map_with_too_much_on_it_asks_again_for_what_is_in_view(
+    browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(city_map, "MOST_ON_MAP", 30)
+    site.services.answers = Snapshots(most=64)
+    with page_of(browser, site) as (page, complaints):
+        with_map(page)
+        with page.expect_response(re.compile(r"/api/v1/map\?bbox=")) as asked:
+            page.get_by_role("button", name="Zooma in").click()
+        shown = asked.value.json()["luminaires"]
+        west, south, east, north = map(float, asked.value.url.partition("=")[2].split(","))
+        assert 0 < len(shown["id"]) <= 30
+        assert all(west <= lon <= east for lon in shown["lon"])
+        assert all(south <= lat <= north for lat in shown["lat"])
+        assert complaints == []
+    site.services.answers = Snapshots(most=64)
 
 
 def test_without_webgl_the_way_to_the_list_is_shown(browser: Browser, site: Site) -> None:
