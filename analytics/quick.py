@@ -17,6 +17,7 @@ __all__ = ["AT_ONCE_MS", "TOLD_MS", "quick_look"]
 
 MINUTE_MS = 60_000
 WAIT_AT_MOST_MS = 40 * MINUTE_MS
+HANDED_OVER_MS = 60 * MINUTE_MS
 TOLD_MS = 15 * MINUTE_MS  # a device that restarts speaks again within that
 # So many of one cabinet or feeder at once lost it for good, or all would be back by now.
 AT_ONCE, AT_ONCE_SHARE = 20, 0.8
@@ -37,6 +38,7 @@ def quick_look(
     now_ms: int,
     planned: Bools,
     told_ms: Times,
+    resumed_ms: Times,
 ) -> list[Section]:
     """Sections that went dark or silent in the open window.
 
@@ -53,6 +55,8 @@ def quick_look(
     told_ms : int64 (n,)
         When each device last said itself that its supply is going (a last gasp, a fault report); 0
         where it did not.
+    resumed_ms : int64 (n,)
+        When each was first heard again after hours without a word; 0 where it was not away.
 
     Returns
     -------
@@ -87,8 +91,10 @@ def quick_look(
     found = [s for s in found if not waits(s, onset, last_alive, street, whole, now_ms)]
     found += dark_tunnels(dead, known, onset, street, found)
     mute = silent | with_them
+    # A gateway that has just come back hands over one device after another.
+    back_ms = np.where(now_ms - resumed_ms < HANDED_OVER_MS, 1, stopped)
     return [
-        s for s in found if proven(s, told) or not others_silent(s, mute, stopped, street, whole)
+        s for s in found if proven(s, told) or not others_silent(s, mute, back_ms, street, whole)
     ]
 
 

@@ -6,7 +6,7 @@ findings.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from analytics.grid import (
     SLOT_MS,
     SLOTS,
     Bools,
+    Floats,
     Ints,
     Times,
     night_of,
@@ -181,10 +182,26 @@ class NightRound:
             told_ms=np.maximum(
                 seen.gasp_ms, self._supply_told(readings, now_ms, shift_ms=seen.shift_ms)
             ),
+            resumed_ms=seen.resumed_ms,
         )
-        if self._published.add_sections([self._news(s) for s in found], now_ms):
+        news = [replace(self._news(s), back=self._was_back(s, seen.lux, number)) for s in found]
+        if self._published.add_sections(news, now_ms):
             self.features.write_published(self._published.rows())
         return self._result(now_ms)
+
+    def _was_back(self, section: Section, lux: Floats, number: int) -> bool:
+        """Whether most of a section had its supply in this window, before it went."""
+        rows = section.rows
+        slots = max((section.start_ms - window_start(number)) // SLOT_MS, 0)
+        before = lux[rows, :slots]
+        lit = np.stack([e.lit[:slots] for e in self._expectations(number)])[self._group[rows]]
+        own = self._memory.own_lx[rows][:, None]
+        with np.errstate(invalid="ignore"):
+            # A mains-fed device that speaks has its supply; others must have been seen lit.
+            alive = np.where(
+                self.street.mains[rows][:, None], np.isfinite(before), lit & (before > 0.5 * own)
+            )
+        return bool(alive.any(axis=1).mean() > 0.5)
 
     def _news(self, section: Section) -> SectionNews:
         name = self.plan.name_of(section.cause_kind, section.cause)

@@ -20,6 +20,7 @@ __all__ = ["Arriving", "OpenNight", "OpenWindow"]
 
 WIDE_MS = 3 * DAY_MS  # clocks that are further off are nobody's; int32 offsets reach 24 days
 LAST_GASP = 128
+AWAY_MS = 2 * 3_600_000
 RECENT_SLOTS = 2
 
 
@@ -59,12 +60,16 @@ class OpenNight:
         Its last "supply lost" with its last breath; 0 where there was none.
     shift_ms : int64 (n,)
         What each clock was moved by.
+    resumed_ms : int64 (n,)
+        When each was first heard again after two hours without a word, by when readings came; 0
+        where that was not seen since this process reads along.
     """
 
     lux: Floats
     seen_ms: Times
     gasp_ms: Times
     shift_ms: Times
+    resumed_ms: Times
 
 
 class OpenWindow:
@@ -77,7 +82,10 @@ class OpenWindow:
 
     def __init__(self, reader: WindowReader) -> None:
         self.reader = reader
+        n = reader.plan.street.n
         self.fresh_reads = 0
+        self._came = np.zeros(n, dtype=np.int64)
+        self._resumed = np.zeros(n, dtype=np.int64)
         self._start_ms = -1
         self._marks: dict[Quantity, Any] = {}
 
@@ -90,7 +98,7 @@ class OpenWindow:
             self._begin(readings, start_ms, now_ms)
         else:
             self._add(readings, news, now_ms)
-        return OpenNight(self._lux, self._seen, self._gasp, self._shift)
+        return OpenNight(self._lux, self._seen, self._gasp, self._shift, self._resumed)
 
     def _news(self, readings: Arriving, now_ms: int) -> dict[Quantity, Part] | None:
         """What came since, by quantity; None where it must be read afresh."""
@@ -145,6 +153,7 @@ class OpenWindow:
         recent_ms = now_ms - now_ms % SLOT_MS - RECENT_SLOTS * SLOT_MS
         fresh: dict[Quantity, Part] = {}
         recount = False
+        self._follow_arrivals(news)
         for quantity, came in news.items():
             strand = self._strands[quantity]
             at = came.time_ms - self._start_ms
@@ -165,6 +174,15 @@ class OpenWindow:
         again |= self._move_clocks(readings, now_ms)
         again |= self._shift != 0
         self._lay_out(fresh, again, recent_ms)
+
+    def _follow_arrivals(self, news: dict[Quantity, Part]) -> None:
+        """Who is heard again: a gateway that comes back hands over one device after another."""
+        came = np.zeros_like(self._came)
+        for part in news.values():
+            np.maximum.at(came, part.row, part.time_ms + part.delta_ms)
+        again = (self._came > 0) & (came - self._came >= AWAY_MS)
+        self._resumed = np.where(again, came, self._resumed)
+        self._came = np.maximum(self._came, came)
 
     def _move_clocks(self, readings: ReadingSource, now_ms: int) -> Bools:
         """Judge the clocks again; devices whose clock is moved otherwise than before."""
