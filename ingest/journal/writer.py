@@ -27,6 +27,7 @@ from ingest.batch import BadMessage, Batch, Block
 from ingest.counters import Counters
 from ingest.errors import JournalError, JournalFullError
 from ingest.frames import Frames
+from ingest.journal import numbering
 from ingest.journal.file import (
     COUNT_EVENTS,
     PAGE_SIZE,
@@ -36,27 +37,15 @@ from ingest.journal.file import (
     take_writer_lock,
     told,
 )
-from ingest.journal.rows import Rows, blob_of, rows_of
+from ingest.journal.neighbours import merge_neighbours
+from ingest.journal.rows import Rows, blob_of
 from ingest.reading import Event, Flag
-from ingest.receipts import Numbered, Receipts, Run, Seen
 
 __all__ = ["Journal"]
 
 MERGE_ABOVE = 10_000  # so many entries of one quantity and day make reading slow
-MERGE_BYTES = 1_000_000  # and this is a blob that is quick to read
-MERGE_GROUPS = 8
 VACUUM_PAGES = 512
 FOLD_MESSAGES = 200_000  # so many numbered messages are logged before they are folded together
-SEEN = np.dtype(
-    [
-        ("device", "<i4"),
-        ("boot", "<i8"),
-        ("first", "<i8"),
-        ("count", "<i4"),
-        ("from_ms", "<i8"),
-        ("to_ms", "<i8"),
-    ]
-)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -207,23 +196,8 @@ class Journal:
         )  # fmt: skip
         self._last_id = self._highest("entry")
         self.frames = Frames(self.db, self.frames_kept)
-        self._load_receipts()
+        self.receipts, self._logged = numbering.load(self.db, list(self._device))
         self._used_bytes = self._measure()
-
-    def _load_receipts(self) -> None:
-        """Which numbers each device has delivered: what was folded, then what was logged since."""
-        self.receipts = Receipts()
-        names = list(self._device)
-        for number, boot, runs in self.db.execute(
-            "SELECT device, boot, runs FROM sequence ORDER BY seen"
-        ):
-            numbers = np.frombuffer(runs, "<i8").reshape(-1, 4).tolist()
-            self.receipts.restore(names[number - 1], boot, [Run(*run) for run in numbers])
-        self._logged = 0
-        for (logged,) in self.db.execute("SELECT b FROM sequence_log ORDER BY id"):
-            for number, boot, first, count, from_ms, to_ms in np.frombuffer(logged, SEEN).tolist():
-                self.receipts.add(Seen(names[number - 1], boot, first, count, from_ms, to_ms))
-                self._logged += 1
 
     def _highest(self, table: str) -> int:
         row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
@@ -382,39 +356,17 @@ class Journal:
         if batch.bad:
             self._write_bad(batch, counts)
         if batch.sequences:
-            self._log_sequences(batch.sequences)
+            numbers = self._device_numbers(batch.sequences.device_id)
+            numbering.log(self.db, batch.sequences, numbers)
+            self._logged += len(batch.sequences)
         self.frames.write()
 
-    def _log_sequences(self, sequences: Numbered) -> None:
-        """Append what was seen; a row a device would dirty a page a device in every commit."""
-        rows = np.empty(len(sequences), SEEN)
-        rows["device"] = self._device_numbers(sequences.device_id)
-        rows["boot"] = sequences.boot
-        rows["first"] = sequences.first
-        rows["count"] = sequences.count
-        rows["from_ms"] = sequences.from_ms
-        rows["to_ms"] = sequences.to_ms
-        self.db.execute("INSERT INTO sequence_log(b) VALUES (?)", (rows.tobytes(),))
-        self._logged += len(sequences)
-
     def _fold_sequences(self) -> None:
-        """Put what was logged into one row a device and boot."""
+        """Put what was logged of numbered messages into one row a device and boot."""
         with self._transaction():
-            now = self.now_ms()
-            self.db.executemany(
-                "DELETE FROM sequence WHERE device = ? AND boot = ?",
-                [(self._device_number(name), boot) for name, boot in self.receipts.dropped],
-            )
-            rows: list[tuple[int, int, int, bytes]] = []
-            changed = self.receipts.fold()
-            for name, boot, delivered in changed:
-                runs = [(r.first, r.last, r.from_ms, r.to_ms) for r in delivered.runs]
-                blob = np.array(runs, "<i8").tobytes()
-                rows.append((self._device_number(name), boot, now, blob))
-            self.db.executemany("INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?)", rows)
-            self.db.execute("DELETE FROM sequence_log")
+            changed = numbering.fold(self.db, self.receipts, self._device_number, self.now_ms())
         self._logged = 0
-        for _, _, delivered in changed:
+        for delivered in changed:
             delivered.changed = False
         self.receipts.dropped.clear()
 
@@ -696,64 +648,14 @@ class Journal:
         with contextlib.suppress(sqlite3.Error, JournalError):
             for (quantity, day), entries in list(self._entries.items()):
                 if entries > MERGE_ABOVE:
-                    self._merge(quantity, day)
+                    with self._transaction():
+                        gone = merge_neighbours(self.db, quantity, day)
+                        self._entries[quantity, day] -= gone
             if self._logged >= FOLD_MESSAGES:
                 self._fold_sequences()
             free = int(self.db.execute("PRAGMA freelist_count").fetchone()[0])
             if free > 4 * VACUUM_PAGES:
                 self.db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-
-    def _merge(self, quantity: str, day: int) -> None:
-        """Put small neighbouring blobs together, under the id of the last of each group.
-
-        Under the first id, a shipper half-way would delete readings that it never saw; under the
-        last it only sends some twice. Only neighbours: past a large blob between them, older
-        readings would become newer. A few groups at a time, so that commits need not wait long and
-        memory stays small.
-        """
-        with self._transaction():
-            groups: list[list[int]] = [[]]
-            size = 0
-            # The length of a blob stands before it; none is read here.
-            for number, length in self.db.execute(
-                "SELECT id, length(b) FROM entry WHERE quantity = ? AND day = ? ORDER BY id",
-                (quantity, day),
-            ):
-                if length > MERGE_BYTES // 2:
-                    groups.append([])
-                    size = 0
-                    continue
-                groups[-1].append(number)
-                size += length
-                if size >= MERGE_BYTES:
-                    groups.append([])
-                    size = 0
-            whole = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
-            for group in whole[:MERGE_GROUPS]:
-                self._merge_group(quantity, day, group)
-
-    def _merge_group(self, quantity: str, day: int, ids: list[int]) -> None:
-        rows = self.db.execute(
-            "SELECT n, t_min, t_max, b FROM entry"
-            " WHERE quantity = ? AND day = ? AND id >= ? AND id <= ? ORDER BY id",
-            (quantity, day, ids[0], ids[-1]),
-        ).fetchall()
-        parts = list(zip(*(rows_of(row[3]) for row in rows), strict=True))
-        merged = Rows(*(np.concatenate(part) for part in parts))
-        self.db.executemany("DELETE FROM entry WHERE id = ?", [(number,) for number in ids])
-        self.db.execute(
-            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                ids[-1],
-                quantity,
-                day,
-                sum(row[0] for row in rows),
-                min(row[1] for row in rows),
-                max(row[2] for row in rows),
-                blob_of(merged),
-            ),
-        )
-        self._entries[quantity, day] -= len(ids) - 1
 
     def close(self) -> None:
         """Do what is waiting, fold the WAL into the file and let go of it."""

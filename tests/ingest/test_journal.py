@@ -217,7 +217,7 @@ def test_merging_never_makes_an_older_reading_newer(
     journal: Journal, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.journal.writer.MERGE_ABOVE", 6)
-    monkeypatch.setattr("ingest.journal.writer.MERGE_BYTES", 600)
+    monkeypatch.setattr("ingest.journal.neighbours.MERGE_BYTES", 600)
     large = [("d1", NOON_MS + i, 2.0) for i in range(30)]
     for i in range(3):
         journal.commit(readings(("d1", NOON_MS + i, 1.0)))
