@@ -17,7 +17,15 @@ from firmware_sim.errors import PublishError
 from firmware_sim.fleet import Fleet, Outgoing, fleet
 from firmware_sim.recording import Recorded, RecordingWriter
 
-__all__ = ["BrokerAddress", "Counts", "computed", "paced", "publish_messages", "record_messages"]
+__all__ = [
+    "BrokerAddress",
+    "Counts",
+    "computed",
+    "paced",
+    "publish_messages",
+    "record_messages",
+    "say_hello",
+]
 
 IN_FLIGHT = 200
 PATIENCE_S = 60.0
@@ -201,14 +209,34 @@ async def publish_messages(
         except ConnectionError as error:
             broken_s = broken_s or time.monotonic()
             if not connected or time.monotonic() - broken_s > PATIENCE_S:
-                raise PublishError(
-                    f"broker {address.host}:{address.port} cannot be reached: {error}.",
-                    remedy="Is it running, and is the address right?",
-                ) from error
+                raise unreachable(address, error) from error
         counts.reconnects += 1
         await asyncio.sleep(1)
     counts.seconds = time.monotonic() - started
     return counts
+
+
+async def say_hello(address: BrokerAddress) -> None:
+    """Connect once, so that a wrong address or password is told before anything is waited for.
+
+    Raises
+    ------
+    PublishError
+        If the broker cannot be reached or refuses us.
+    """
+    try:
+        async with address.fleet(own_name("ljusvakt-hello")):
+            pass
+    except ConnectionError as error:
+        raise unreachable(address, error) from error
+
+
+def unreachable(address: BrokerAddress, error: Exception, more: str = "") -> PublishError:
+    """What is said of a broker that does not answer."""
+    return PublishError(
+        f"broker {address.host}:{address.port} cannot be reached: {error}{more}.",
+        remedy="Is it running, and is the address right?",
+    )
 
 
 def own_name(identifier: str) -> str:
@@ -273,11 +301,7 @@ async def record_messages(
                         if limit is not None and writer.count >= limit:
                             break
     except aiomqtt.MqttError as error:
-        raise PublishError(
-            f"broker {address.host}:{address.port} cannot be reached: {error}; "
-            f"{writer.count} messages were written.",
-            remedy="Is it running, and is the address right?",
-        ) from error
+        raise unreachable(address, error, f"; {writer.count} messages were written") from error
     finally:
         flushing.cancel()
         with suppress(asyncio.CancelledError):

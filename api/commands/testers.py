@@ -252,6 +252,7 @@ def to_broker(
         return {"devices": city.plan.device_count, **asdict(counts)}
     from api.clock import Clock
     from firmware_sim.live import LiveCity
+    from firmware_sim.publishing import say_hello
 
     clock = Clock() if speed == 1 else Clock(start_ms=scenario.start_ms, speed=speed)
     live = LiveCity(
@@ -260,6 +261,7 @@ def to_broker(
     )  # fmt: skip
 
     async def lives() -> None:
+        await say_hello(address)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await live.run()

@@ -394,6 +394,24 @@ def test_the_command_scores_a_folder_and_draws_misses_and_false_orders(tmp_path:
     assert "http" not in page
 
 
+def test_a_fault_found_under_another_name_alone_has_its_picture(tmp_path: Path) -> None:
+    write_tables(tmp_path / "run")
+    wrong = (
+        (tmp_path / "run" / "findings.csv").read_text("utf-8").replace("lamp_failure", "misaimed")
+    )
+    (tmp_path / "run" / "findings.csv").write_text(wrong, "utf-8")
+    report = tmp_path / "report.html"
+    run_it = ["score", "--findings", str(tmp_path / "run"), "--report", str(report)]
+    result = CliRunner().invoke(app, run_it)
+    page = report.read_text("utf-8")
+    named = page[page.index("Found under another name alone (1)") : page.index("False orders (")]
+
+    assert result.exit_code == 0
+    assert named.count("<figure>") == 1
+    assert "lamp_failure on L-1" in named
+    assert "named misaimed" in named
+
+
 def test_the_command_fails_under_a_limit(tmp_path: Path) -> None:
     write_tables(tmp_path / "run")
     run = ["score", "--findings", str(tmp_path / "run"), "--days", "20", "--fail-under"]

@@ -95,3 +95,14 @@ def test_a_load_that_nobody_took_is_a_failure(free_port: int) -> None:
 
     assert isinstance(CliRunner().invoke(app, load).exception, LjusvaktError)
     assert isinstance(CliRunner().invoke(app, [*load, "--rate", "nan"]).exception, BadInputError)
+
+
+@pytest.mark.parametrize("speed", ["1", "60", "3600", "max"])
+def test_a_city_for_a_broker_that_is_not_there_is_a_failure_at_any_speed(
+    free_port: int, speed: str
+) -> None:
+    broker = f"mqtt://127.0.0.1:{free_port}"
+    result = run("simulate", "demo", "--lamps", "20", "--speed", speed, "--broker", broker)
+
+    assert isinstance(result.exception, LjusvaktError)
+    assert "cannot be reached" in str(result.exception)

@@ -14,6 +14,7 @@ import pytest
 from contracts.mosquitto_server import MosquittoServer
 
 from api.clock import Clock
+from firmware_sim.city import Feeder
 from firmware_sim.control import ask_demo
 from firmware_sim.errors import PublishError
 from firmware_sim.live import LiveCity
@@ -22,6 +23,7 @@ from firmware_sim.publishing import BrokerAddress, paced, publish_messages, reco
 from firmware_sim.recording import Recorded, RecordingWriter
 from firmware_sim.replayed import read_messages
 from firmware_sim.scenario import load_scenario
+from firmware_sim.transmission import EventRow, Rows
 from firmware_sim.world import City, build_city
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
@@ -183,6 +185,31 @@ async def test_a_fault_set_in_from_outside_goes_out_live_and_is_repaired(
     assert [t for t in times if t > back_ms]
     again = City(city.scenario, state=tmp_path / "city.json")
     assert again.injections == city.injections
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("speed", [60.0, 3600.0])
+async def test_a_large_city_begins_to_talk_before_all_its_days_are_computed(
+    broker: BrokerAddress, speed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = build_city(load_scenario("realistic").changed(luminaires=1_000))
+    computed: list[str] = []
+    usual = City.feeder_day
+
+    def counted(city: City, feeder: Feeder, day: int, days: int = 1) -> tuple[Rows, list[EventRow]]:
+        computed.append(feeder.name)
+        return usual(city, feeder, day, days)
+
+    monkeypatch.setattr(City, "feeder_day", counted)
+    clock = Clock(start_ms=city.scenario.start_ms + DAY_MS // 2, speed=speed)
+    live = LiveCity(city, clock, "127.0.0.1", broker.port)
+    async with heard(broker) as messages, living(live):
+        await until(lambda: len(messages) > 0, 60)
+        by_then = len(computed)
+        await until(lambda: len(computed) >= 3 * len(city.feeders), 120)
+
+    # Today and the two days before, from which something may be held back, are three of each.
+    assert 0 < by_then < 2 * len(city.feeders)
 
 
 async def test_noise_on_the_control_topic_is_answered_and_survived(broker: BrokerAddress) -> None:
