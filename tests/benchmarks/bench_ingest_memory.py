@@ -1,4 +1,6 @@
-"""Memory while the store is away: the journal grows on disk, the collector does not.
+"""Memory while the store is away, and while a city's day is sealed.
+
+The journal grows on disk, the collector does not.
 
 A store outage of two hours at 2,000 messages a second is 14,400,000 messages; they go through
 decode, plausibility and journal as fast as they can. LJUSVAKT_BENCH_OUTAGE_MESSAGES sets how many.
@@ -62,3 +64,54 @@ def test_memory_stays_bounded_while_the_store_is_away(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     print(f"\nstore away, {MESSAGES:,} messages: {found}")
     assert max(found["rss_mb"].values()) < 300
+
+
+SEALING = """
+import json, resource, sys, time
+from pathlib import Path
+import numpy as np
+from ingest.batch import Batch
+from ingest.journal import Journal, JournalReader
+from ingest.reading import Quantity
+from ingest.sealer import Sealer
+from ingest.stores.merging import DAY_MS
+from ingest.stores.parquet import ParquetStore
+
+folder = Path(sys.argv[1])
+midnight_ms = 20_513 * DAY_MS
+now_ms = midnight_ms + 2 * DAY_MS
+journal = Journal(folder / "journal.db", quota_bytes=1 << 32, now_ms=lambda: now_ms,
+                  synchronous="NORMAL")
+reader = JournalReader(folder / "journal.db")
+names = [f"L-{n:05}" for n in range(33_000)]
+rng = np.random.default_rng(4)
+def largest():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+for slot in range(144):
+    for first in range(0, 33_000, 1000):
+        batch = Batch()
+        at_ms = midnight_ms + slot * 600_000 + first * 10 + rng.integers(0, 3000, 1000)
+        batch.add_columns(Quantity.ILLUMINANCE, names[first : first + 1000],
+                          np.arange(1000, dtype=np.int32), at_ms,
+                          np.round(rng.uniform(0, 30, 1000), 1),
+                          np.full(1000, at_ms.max() + 900), np.zeros(1000, np.uint8))
+        journal.commit(batch)
+before = largest()
+began_s = time.perf_counter()
+Sealer(journal, reader, ParquetStore(folder / "archive"), now_ms=lambda: now_ms)._drain()
+seconds = time.perf_counter() - began_s
+counters = reader.counters()
+assert counters.balanced and counters.stored == 33_000 * 144, counters
+reader.close()
+journal.close()
+print(json.dumps({"before_mb": before, "peak_mb": largest(), "seconds": round(seconds, 1)}))
+"""
+
+
+def test_memory_stays_bounded_while_a_citys_day_is_sealed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SEALING, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    print(f"\n33,000 luminaires, one day, 4,752,000 readings sealed: {found}")
+    assert found["peak_mb"] < 300
