@@ -1,77 +1,42 @@
 """The list of work orders with a whole city in the ledger, as multiples of an empty question.
 
 Run with `make bench`. 33,000 luminaires, 20,000 orders of which 8,000 are open, SQLite on this
-machine's disk; a writer brings in a round every second meanwhile.
+machine's disk and PostgreSQL; a writer brings in a round every second meanwhile.
 """
 
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from contracts.lamp_street import NOW_MS, finding, street
-from sqlalchemy import insert, text
+from contracts.lamp_street import finding
+from contracts.large_city import AREAS, LUMINAIRES, OPEN, ORDERS, fill_city
+from contracts.postgres_server import PostgresServer
+from sqlalchemy import text
 
 from analytics.findings import CauseKind, FindingKind
 from api.ledger import Ledger, OrderFilter, open_ledger
-from api.ledger.models import WorkOrderRow
 from api.operations.states import LuminaireState
 
-LUMINAIRES, ORDERS, OPEN = 33_000, 20_000, 8_000
+NOW_MS = time.time_ns() // 1_000_000
 TURNS = 200
 
 
-@pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    where: Path = tmp_path_factory.mktemp("city") / "ops.db"
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def city(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ledger]:
+    if request.param == "sqlite":
+        where = str(tmp_path_factory.mktemp("city") / "ops.db")
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        where = server.fresh()
     with open_ledger(where) as ledger:
-        areas = ("Söder", "Dalhem", "Högaborg", "Eneborg", "Planteringen")
-        size = LUMINAIRES // len(areas)
-        for i, area in enumerate(areas):
-            ledger.put_assets(street(size, area=area, first=1 + i * size), now_ms=NOW_MS)
-        fill(ledger, areas)
+        fill_city(ledger, NOW_MS)
+        print(f"\n{request.param}: {LUMINAIRES} luminaires, {ORDERS} orders, {OPEN} open")
         yield ledger
-
-
-def fill(ledger: Ledger, areas: tuple[str, ...]) -> None:
-    rng = np.random.default_rng(20)
-    rows = [
-        {
-            "state": "new" if i < OPEN else "verified",
-            "is_open": i < OPEN,
-            "version": 1,
-            "crew": "lamp",
-            "kind": "lamp_failure",
-            "cause_kind": "luminaire",
-            "cause_id": f"L{int(rng.integers(1, LUMINAIRES))}",
-            "title": f"lamp failure: luminaire {i}",
-            "note": "0.1 lx while 12 lx are usual",
-            "members": 1,
-            "from_findings": True,
-            "simulated": False,
-            "area": areas[int(rng.integers(0, len(areas)))],
-            "site": "",
-            "assignee": "kim" if i % 7 == 0 else "",
-            "budget_account": "drift_ordinarie",
-            "priority": "planerad",
-            "rank": int(rng.integers(0, 4)),
-            "rule_id": "hbg-planerad",
-            "why": "hbg-planerad: lamp failure",
-            "detected_ms": NOW_MS - int(rng.integers(0, 10**10)),
-            "created_ms": NOW_MS,
-            "updated_ms": NOW_MS,
-            "due_ms": NOW_MS + int(rng.integers(0, 10**9)),
-            "owner": "",
-            "times_reopened": 0,
-        }
-        for i in range(ORDERS)
-    ]
-    with ledger.database.write() as session:
-        session.execute(insert(WorkOrderRow), rows)
-        session.execute(text("ANALYZE"))
 
 
 def times_ms(call: Callable[[], object]) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +57,8 @@ def test_lists_of_work_orders(city: Ledger) -> None:
         number = 0
         while not stop.wait(1.0):
             number += 1
-            dark = [finding(i, f"lamp/{i}") for i in range(number * 5, number * 5 + 5)]
+            first = number * 5
+            dark = [finding(i, f"new/{i}") for i in range(first, first + 5)]
             city.reconcile(dark, now_ms=NOW_MS + number)
 
     writer = threading.Thread(target=rounds)
@@ -109,11 +75,12 @@ def test_lists_of_work_orders(city: Ledger) -> None:
             "the first page of open orders": lambda: city.work_orders(OrderFilter(open=True)),
             "the second page": lambda: city.work_orders(OrderFilter(open=True), after=page.next),
             "one area's open orders": lambda: city.work_orders(
-                OrderFilter(open=True, areas=("Dalhem",))
+                OrderFilter(open=True, areas=AREAS[3:4])
             ),
             "my open orders": lambda: city.work_orders(OrderFilter(open=True, assignee="kim")),
             "all orders": city.work_orders,
             "counts by state": city.count_work_orders,
+            "open ones by state": lambda: city.count_work_orders(OrderFilter(open=True)),
         }
         nothing = 0.0
         for name, call in ways.items():
