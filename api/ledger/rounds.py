@@ -127,6 +127,8 @@ class Round:
         self.exposure = exposure
         self.changes = Changes()
         self.rows: dict[str, IncidentRow] = {}
+        # What stands behind each incident, by device and kind: read once, kept as written.
+        self.evidence: dict[int, dict[tuple[str, str], EvidenceRow]] = defaultdict(dict)
         self.orders: dict[int, WorkOrderRow] = {}
 
     def run(
@@ -177,6 +179,7 @@ class Round:
         self.rows = {row.key: row for row in found}
         evidence: dict[int, dict[tuple[str, FindingKind], KnownFinding]] = defaultdict(dict)
         for row in self._evidence([row.id for row in found]):
+            self.evidence[row.incident_id][row.device_id, row.kind] = row
             kind = FindingKind(row.kind)
             evidence[row.incident_id][row.device_id, kind] = KnownFinding(
                 row.device_id, kind, row.start_ms, row.end_ms, row.withdrawn
@@ -206,13 +209,7 @@ class Round:
         if row is None:
             row = self._new_incident(wanted)
         self._write_evidence(row, wanted)
-        standing = [
-            e
-            for e in self.session.scalars(
-                select(EvidenceRow).where(EvidenceRow.incident_id == row.id)
-            )
-            if not e.withdrawn
-        ]
+        standing = [e for e in self.evidence[row.id].values() if not e.withdrawn]
         opened = [e for e in standing if e.end_ms is None]
         row.state, row.kind, row.confirmed = wanted.state.value, wanted.kind.value, wanted.confirmed
         row.members = len({e.device_id for e in opened or standing})
@@ -260,27 +257,21 @@ class Round:
         return row
 
     def _write_evidence(self, row: IncidentRow, wanted: Wanted) -> None:
-        stored = {
-            (e.device_id, e.kind): e
-            for e in self.session.scalars(
-                select(EvidenceRow).where(EvidenceRow.incident_id == row.id)
-            )
-        }
+        stored = self.evidence[row.id]
         for device, kind in wanted.withdrawn:
             stored[device, kind.value].withdrawn = True
         for finding in wanted.findings:
             values = to_view.evidence_values(finding)
             if (e := stored.get((finding.device_id, finding.kind.value))) is None:
-                self.session.add(
-                    EvidenceRow(incident_id=row.id, withdrawn=finding.withdrawn, **values)
-                )
+                e = EvidenceRow(incident_id=row.id, withdrawn=finding.withdrawn, **values)
+                self.session.add(e)
+                stored[e.device_id, e.kind] = e
                 continue
             e.withdrawn = finding.withdrawn
             raised = min(e.raised_ms, finding.raised_ms)
             for name, value in values.items():
                 setattr(e, name, value)
             e.raised_ms = raised  # the round that first reported it stays
-        self.session.flush()
 
     def _tell(self, row: IncidentRow, wanted: Wanted) -> None:
         """Timeline and result."""
@@ -685,7 +676,12 @@ class Round:
             outbox.matter_of_order(self.session, orders[number], what="opened", at_ms=self.now_ms)
 
     def _around(self, incident_ids: Sequence[int]) -> tuple[set[str], set[str]]:
-        devices = {e.device_id for e in self._evidence(incident_ids) if e.kind in DARK_WORDS}
+        devices = {
+            device
+            for number in incident_ids
+            for device, kind in self.evidence[number]
+            if kind in DARK_WORDS
+        }
         stands = [self.assets[d] for d in devices if d in self.assets]
         return {a.segment for a in stands} - {""}, {a.site for a in stands} - {""}
 
