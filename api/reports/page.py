@@ -1,11 +1,13 @@
 """The frame of a printable page and the parts all of them share."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 
 __all__ = ["LANGUAGES", "SIMULATED", "decimal", "definition_list", "document", "percent", "table"]
 
 LANGUAGES = ("sv", "en")
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
 SIMULATED = {
     "sv": "SIMULERADE DATA: siffrorna kommer inte från verkliga mätare.",
     "en": "SIMULATED DATA: these numbers do not come from real counters.",
@@ -19,7 +21,7 @@ h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:1.6rem 0 .4rem}
 .warn{border-left:.35rem solid #a34700;padding:.4rem 0 .4rem .9rem;margin:1rem 0}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #c9d1d9;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.d{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:#57606a;padding:.2rem 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:0}
 dt{color:#57606a}dd{margin:0}svg,img{max-width:100%;height:auto}img{max-height:14cm}
@@ -49,10 +51,12 @@ def table(
     """A table of plain text; columns from `numeric` on are set flush right (-1: none)."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
+        kinds = ["n" if 0 <= numeric <= i else "d" if DATE.fullmatch(c) else "" for i, c in
+                 enumerate(row)]  # fmt: skip
         return "".join(
-            f"<{tag}{' class=n' if 0 <= numeric <= i else ''}"
+            f"<{tag}{f' class={kind}' if kind else ''}"
             f"{' scope=col' if tag == 'th' else ''}>{escape(cell)}</{tag}>"
-            for i, cell in enumerate(row)
+            for kind, cell in zip(kinds, row, strict=True)
         )
 
     inner = "".join(f"<tr>{cells('td', row)}</tr>\n" for row in rows)
