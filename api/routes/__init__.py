@@ -28,7 +28,16 @@ _API = (
     "exports",
     "situation_maps",
 )
-_PAGES = ("sign_in", "oidc", "pages", "places", "planning", "intervention_pages", "documents")
+_PAGES = (
+    "sign_in",
+    "oidc",
+    "pages",
+    "places",
+    "planning",
+    "admin",
+    "intervention_pages",
+    "documents",
+)
 
 
 def _router(name: str) -> APIRouter:

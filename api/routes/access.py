@@ -256,6 +256,15 @@ def revoke_key(
 # -- audit -------------------------------------------------------------------------------------
 
 
+def audit_page(
+    services: Services, behind: tuple[int, ...] | None, limit: int
+) -> Page[AuditEntry]:
+    """Entries behind the last one seen, the newest first."""
+    found = services.ledger.audit_entries(before=behind[0] if behind else None, limit=limit + 1)
+    more = len(found) > limit
+    return Page(tuple(found[:limit]), (found[limit - 1].id,) if more else None)
+
+
 @router.get("/audit")
 def audit(
     request: Request,
@@ -266,13 +275,13 @@ def audit(
     cursor: PageCursor = None,
 ) -> ListOf[AuditOut]:
     """Who did what, the newest first. Nothing changes or removes an entry."""
-
-    def after(behind: tuple[int, ...] | None) -> Page[AuditEntry]:
-        found = services.ledger.audit_entries(before=behind[0] if behind else None, limit=limit + 1)
-        more = len(found) > limit
-        return Page(tuple(found[:limit]), (found[limit - 1].id,) if more else None)
-
-    page = turn(after, cursor=cursor, secret=services.secret, request=request, response=response)
+    page = turn(
+        lambda behind: audit_page(services, behind, limit),
+        cursor=cursor,
+        secret=services.secret,
+        request=request,
+        response=response,
+    )
     return ListOf(items=[AuditOut.of(entry) for entry in page.items], next=page.next)
 
 

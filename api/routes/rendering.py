@@ -84,6 +84,7 @@ def navigation(principal: Principal, words: Words) -> list[tuple[str, str]]:
         ("/orders", _("Work orders"), (Role.CREW, Role.OPERATOR, Role.PLANNER, Role.TESTER)),
         ("/places", _("Places"), (Role.PLANNER, Role.OPERATOR, Role.TESTER)),
         ("/planning", _("Planning"), (Role.PLANNER, Role.OPERATOR, Role.TESTER)),
+        ("/admin", _("Administration"), (Role.OPERATOR,)),
     ]
     return [(href, text) for href, text, roles in pages if principal.has(*roles)]
 

@@ -19,6 +19,13 @@ from api.app import create_app
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The small city behind uvicorn, with the demo's door open."""
     services = seeded_services(tmp_path_factory.mktemp("city"), demo=True)
+    ledger, now_ms = services.ledger, services.clock.now_ms()
+    ledger.create_user("Anna Ek", roles=["crew"], areas=["Söder"], now_ms=now_ms)
+    ledger.create_key("karta", roles=["partner"], now_ms=now_ms)
+    ledger.audit(
+        actor="drift", action="key_created", subject="karta", now_ms=now_ms,
+        details={"roles": ["partner"]},
+    )  # fmt: skip
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]

@@ -20,7 +20,8 @@ from api.snapshots import Snapshots
 pytestmark = [pytest.mark.ui, pytest.mark.slow]
 PAGES = ["/", "/orders", "/orders/4", "/crew", "/places", "/places/Dalhemstunneln", "/planning",
          "/planning/interventions/new",
-         "/luminaires?show=faulty", "/docs", "/login"]  # fmt: skip
+         "/luminaires?show=faulty", "/docs", "/login", "/admin/users", "/admin/users/Anna%20Ek",
+         "/admin/keys", "/admin/audit", "/admin/assets"]  # fmt: skip
 SCREENSHOT = Path(__file__).parents[2] / "docs" / "screenshot.png"
 
 
