@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,7 @@ from api.operations.states import LuminaireState
 from api.operations.what_if import Case
 from api.operations.work_orders import CLOSED, WorkOrderState
 
-__all__ = ["Quality", "Reviewing"]
+__all__ = ["OutAt", "Quality", "Reviewing"]
 
 CHUNK = 200
 
@@ -88,6 +89,35 @@ class Around:
         near = {d for name in names for d in self._by[name]}
         near |= {d for d in (*members, *out) if d in self._assets}
         return [self._assets[d] for d in sorted(near)]
+
+
+class OutAt:
+    """What was out at one moment after another, each change looked at once.
+
+    Parameters
+    ----------
+    times : iterable of (start_ms, end_ms, device_id)
+        `[start_ms, end_ms)`; without an end it is still out.
+    """
+
+    def __init__(self, times: Iterable[tuple[int, int | None, str]]) -> None:
+        self._coming = sorted(times, key=lambda t: t[0], reverse=True)
+        self._going: list[tuple[int, str]] = []
+        self._out: Counter[str] = Counter()
+
+    def at(self, at_ms: int) -> set[str]:
+        """Devices that are out then; moments must come in order."""
+        while self._coming and self._coming[-1][0] <= at_ms:
+            _start_ms, end_ms, device_id = self._coming.pop()
+            self._out[device_id] += 1
+            if end_ms is not None:
+                heappush(self._going, (end_ms, device_id))
+        while self._going and self._going[0][0] <= at_ms:
+            _end_ms, device_id = heappop(self._going)
+            self._out[device_id] -= 1
+            if not self._out[device_id]:
+                del self._out[device_id]
+        return set(self._out)
 
 
 class Reviewing:
@@ -168,17 +198,18 @@ class Reviewing:
                 )
             )
         dark_words = {kind.value for kind in DARK_KINDS}
-        dark = [m for found in members.values() for m in found if m.kind in dark_words]
+        dark = OutAt(
+            (m.start_ms, m.end_ms, m.device_id)
+            for found in members.values()
+            for m in found
+            if m.kind in dark_words
+        )
         zone = ZoneInfo(self.policy.timezone)
         around = Around(assets.values())
         cases: list[Case] = []
         for row in rows:
             at_ms = row.detected_ms
-            out = {
-                m.device_id
-                for m in dark
-                if m.start_ms <= at_ms and (m.end_ms is None or m.end_ms > at_ms)
-            }
+            out = dark.at(at_ms)
             devices = [m.device_id for m in members[row.id]]
             facts = Surroundings(around.of(devices, out), out=out, unknown=unknown).facts(
                 devices,
