@@ -192,8 +192,10 @@ def device_numbers(column: Any, number_of: dict[str, int]) -> npt.NDArray[np.int
         whole = (
             whole.chunk(0) if whole.num_chunks else pa.array([], pa.string()).dictionary_encode()
         )
-    words = [str(w) for w in whole.dictionary.to_pylist()]
-    codes = np.array([number_of.setdefault(w, len(number_of)) for w in words], dtype=np.int32)
+    words = ["" if w is None else str(w).strip() for w in whole.dictionary.to_pylist()]
+    codes = np.array(
+        [number_of.setdefault(w, len(number_of)) if w else -1 for w in words], dtype=np.int32
+    )
     index = pc.fill_null(whole.indices, len(words)).to_numpy(zero_copy_only=False)
     numbers: npt.NDArray[np.int32] = np.append(codes, np.int32(-1))[index]
     return numbers
