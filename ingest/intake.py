@@ -121,7 +121,7 @@ class Intake:
         if not at:
             return None
         if self.settings.receipts_s:
-            messages = plain.message[at].tolist()
+            messages: list[int] = plain.message[at].tolist()
             boots = zip(numbered.device_id, numbered.boot, strict=True)
             self.due.update(zip([names[one] for one in messages], boots, strict=True))
         missing = self.journal.receipts.note_all(numbered)

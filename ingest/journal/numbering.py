@@ -5,7 +5,7 @@ boot. A row a device in every commit would dirty a page a device.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,13 +25,13 @@ SEEN = np.dtype(
 )
 
 
-def load(db: sqlite3.Connection, names: Sequence[str]) -> tuple[Receipts, int]:
+def load(db: sqlite3.Connection, names: list[str]) -> tuple[Receipts, int]:
     """What was folded, then what was logged since; and how many messages that were.
 
     Parameters
     ----------
     db : sqlite3.Connection
-    names : sequence of str
+    names : list of str
         Devices by their number, from 1.
     """
     receipts = Receipts()
@@ -46,7 +46,7 @@ def load(db: sqlite3.Connection, names: Sequence[str]) -> tuple[Receipts, int]:
     return receipts, logged
 
 
-def log(db: sqlite3.Connection, sequences: Numbered, numbers: Sequence[int]) -> None:
+def log(db: sqlite3.Connection, sequences: Numbered, numbers: list[int]) -> None:
     """Append what was seen, of devices with these numbers, in the running transaction."""
     rows = np.empty(len(sequences), SEEN)
     rows["device"] = numbers
