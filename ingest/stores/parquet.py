@@ -539,8 +539,11 @@ def _groups_between(metadata: Any, above: str, upto: str) -> list[int]:
     found: list[int] = []
     for group in range(metadata.num_row_groups):
         statistics = metadata.row_group(group).column(0).statistics
-        known = statistics is not None and statistics.has_min_max
-        if not known or (statistics.max > above and (not upto or statistics.min <= upto)):
+        if (
+            statistics is None
+            or not statistics.has_min_max
+            or (statistics.max > above and (not upto or statistics.min <= upto))
+        ):
             found.append(group)
     return found
 
