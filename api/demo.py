@@ -5,12 +5,15 @@ import os
 import secrets
 import shutil
 import webbrowser
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from api.assets import Asset
 from api.assets_import import asset_of, text
 from api.bootstrap import Platform, bind, open_platform
 from api.clock import Clock
@@ -178,8 +181,20 @@ def _put_city(platform: Platform, city: City) -> None:
         assets = [
             asset_of({name: text(cell) for name, cell in row.items()}) for row in city.assets_rows()
         ]
+        assets = in_areas(assets)
         platform.ledger.put_assets(assets, now_ms=platform.clock.now_ms(), whole=True)
         platform.publish_registry()
+
+
+def in_areas(assets: list[Asset]) -> list[Asset]:
+    """The city in two contractors' areas, north and south: whole cabinets, by where they stand."""
+    by_cabinet: dict[str, list[float]] = defaultdict(list)
+    for one in assets:
+        by_cabinet[one.cabinet or one.site].append(one.lat or 0.0)
+    latitudes = {name: median(lats) for name, lats in by_cabinet.items()}
+    middle = median(latitudes.values())
+    names = {name: "Norr" if lat >= middle else "Söder" for name, lat in latitudes.items()}
+    return [replace(one, area=names[one.cabinet or one.site]) for one in assets]
 
 
 def _seeded(city: City) -> list[dict[str, str]]:

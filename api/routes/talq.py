@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import Needs, Principal, Role
 from api.hand_in import TakesDecoded
 from api.ledger.repeats import RememberedAnswer
-from api.problems import ProblemError
+from api.problems import ProblemError, problem
 from api.routes.repeats import key_of
 from api.services import ServiceDep, Services
 from ingest.errors import IngestError, JournalError
@@ -53,6 +53,13 @@ def answered(
         return turn.before
 
 
+def told(status: int, entries: list[dict[str, Any]]) -> Response:
+    """The entries that could not be used, beside those that stand, or alone as a problem."""
+    if status < 400:
+        return JSONResponse(entries, status)
+    return problem(status, "No entry of this report can be used", entries=entries)
+
+
 @router.post(
     "/log-reports",
     status_code=201,
@@ -85,7 +92,7 @@ async def log_reports(
     if before is not None:
         if before.request_digest != digest:
             raise ProblemError(422, "This talqRequestId was used for another report")
-        return JSONResponse(json.loads(before.body), before.status)
+        return told(before.status, json.loads(before.body))
     report = await run_in_threadpool(taken, services.hand_in, body)
     problems = [
         {"entry": p.index, "reason": p.reason.value, "description": p.detail}
@@ -94,4 +101,4 @@ async def log_reports(
     nothing_good = problems and not (report.decoded.series or report.decoded.events)
     answer = RememberedAnswer(digest, 422 if nothing_good else 201, json.dumps(problems))
     await run_in_threadpool(answered, services, who, request_id, answer)
-    return JSONResponse(problems, answer.status)
+    return told(answer.status, problems)

@@ -216,3 +216,10 @@ def test_prioritised_areas_have_dates() -> None:
     assert HBG.is_prioritised("söder", date(2026, 1, 1))
     assert not HBG.is_prioritised("Söder", date(2031, 1, 1))
     assert not HBG.is_prioritised("Pålsjö", date(2026, 1, 1))
+
+
+def test_hoerby_hurries_for_a_row_and_sets_no_time_that_was_not_read() -> None:
+    hoerby = load_policy("horby")
+    verdict = judge(hoerby, Facts(kind="lamp_failure", out=5, run_out=5))
+    assert (verdict.rule_id, verdict.first_action, verdict.repaired) == ("horby-rad", "", "")
+    assert judge(hoerby, Facts(kind="lamp_failure", out=1)).priority == "planerad"
