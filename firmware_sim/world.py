@@ -25,7 +25,7 @@ from firmware_sim.radio import Meters, Radios
 from firmware_sim.scenario import FAULT_KINDS, Scenario
 from firmware_sim.sky import DAY_MS
 from firmware_sim.streams import generator
-from firmware_sim.telling import Told, batches
+from firmware_sim.telling import Told, batches, counter_batches
 from firmware_sim.transmission import EventRow, Rows, starts_by
 
 __all__ = ["City", "Injection", "build_city"]
@@ -264,6 +264,15 @@ class City:
         numbered from 0 in the order they are received.
         """
         return batches(self, start_ms, stop_ms, batch_ms=batch_ms, boot=boot)
+
+    def counter_batches(
+        self, day: int, days: int, batch_ms: int, start_ms: int, stop_ms: int
+    ) -> list[tuple[int, str, bytes]]:
+        """Footfall of some days that is received in `[start_ms, stop_ms)`, as batch messages.
+
+        Each item is receive time [ms, UTC], topic and payload.
+        """
+        return counter_batches(self, day, days, batch_ms, start_ms, stop_ms)
 
 
 def build_city(scenario: Scenario, *, state: Path | None = None, simulated: bool = True) -> City:
