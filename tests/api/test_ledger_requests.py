@@ -37,8 +37,8 @@ L7 = (56.03 + 7 * 0.00027, 12.7)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(tmp_path / "ops.db") as opened:
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    with open_ledger(ledger_url) as opened:
         opened.put_assets(street(40), now_ms=NOW_MS)
         yield opened
 
