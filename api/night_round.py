@@ -235,6 +235,11 @@ class NightRound:
     def _rewind(self) -> None:
         """Go back to before the first dirty night; the nights after it are judged again."""
         touched = [n for n in self._dirty if n <= self._memory.night]
+        if touched:
+            # What is dated before the first night that was ever judged changes no verdict: one
+            # clock set to another year must not have the whole history judged again.
+            kept = self.features.nights()
+            touched = [n for n in touched if kept and n >= kept[0]]
         if not touched:
             return
         before = min(touched) - 1

@@ -181,6 +181,18 @@ def test_late_data_redoes_its_night_only_and_comes_to_the_same_end():
     }
 
 
+def test_a_reading_dated_years_ago_has_nothing_judged_again():
+    street = Street(nights=4)
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    store = street.store()
+    for night in range(3):
+        engine.noon_round(store, window_start(street.first_night + night + 1))
+    before = engine._memory
+    engine.mark_dirty([street.first_night - 1000])
+    engine.noon_round(store, window_start(street.first_night + 4))
+    assert engine._memory is before
+
+
 def test_a_restart_in_mid_history_changes_nothing(tmp_path):
     street = Street(nights=5)
     street.lit[2, street.at(1, 9) :] = 0
