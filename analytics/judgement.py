@@ -43,6 +43,7 @@ from analytics.sensor_faults import Verdict, judge_stuck, whose_fault
 from analytics.silence import silent_devices, silent_tonight
 from analytics.street import Street, padded_groups
 from analytics.switching import judge_switching, one_clock
+from analytics.vegetation import leaves_cost_class
 from analytics.weather import learn_answers
 
 __all__ = ["Circumstances", "judge_night"]
@@ -69,6 +70,8 @@ class Circumstances:
         Luminaires on which maintenance was logged in this window.
     name_of : callable
         Name of a cause, for incident keys.
+    class_lx : float32 (n,), optional
+        Average that each luminaire's lighting class asks for [lx]; NaN where none is known.
     """
 
     now_ms: int
@@ -76,6 +79,7 @@ class Circumstances:
     reports: Reports
     name_of: NameOf
     fresh: Mapping[str, Bools] = field(default_factory=dict)
+    class_lx: Floats | None = None
 
 
 def judge_night(
@@ -730,6 +734,9 @@ class Judge:
         lost, loss = slow_loss(memory, verdict, self.street, rules)
         slow = ((dimmed & ~verdict.step) | (lost & ~neighbour & alike)) & free
         evidence["loss"] = np.exp(loss)
+        evidence["foliage"] = np.exp(verdict.foliage)
+        if self.about.class_lx is not None:
+            slow |= leaves_cost_class(memory, verdict, self.about.class_lx) & free
         self.settle(K.DEPRECIATION, slow, known, mild, onset, evidence=evidence)
         self.accept_swaps(swapped & alike & ~self.taken & known, verdict)
 

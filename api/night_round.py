@@ -31,6 +31,7 @@ from analytics.grid import (
     window_start,
 )
 from analytics.judgement import Circumstances, judge_night
+from analytics.lighting_class import P_CLASSES
 from analytics.memory import Episode, Memory
 from analytics.nights import Night, reduce_night
 from analytics.quick import quick_look
@@ -136,6 +137,7 @@ class NightRound:
         self._published.simulated = self._simulated
         self._memory = self._taken_up()
         self._group, self._group_keys = group_expectations(self.plan)
+        self._class_lx = class_averages(self.plan)
         self._expected: tuple[int, list[Expectation]] = (-1, [])
         self._reader = WindowReader(self.plan, noted=self._note_simulated)
         self._open = OpenWindow(self._reader)
@@ -360,6 +362,7 @@ class NightRound:
             ),
             name_of=self.plan.name_of,
             fresh=fresh,
+            class_lx=self._class_lx,
         )
 
     def _reports(
@@ -475,3 +478,9 @@ def section_kind(section: Section) -> FindingKind:
     if section.cause_kind is CauseKind.GATEWAY:
         return FindingKind.COMMUNICATION_FAILURE
     return FindingKind.SUPPLY_LOSS
+
+
+def class_averages(plan: StreetPlan) -> Floats:
+    """Average illuminance that each luminaire's P class asks for; NaN where none is known."""
+    asked = [P_CLASSES.get(a.lighting_class.strip().upper()) for a in plan.assets]
+    return np.array([np.nan if c is None else c.average_lx for c in asked], dtype=np.float32)
