@@ -120,14 +120,27 @@ def sections(dead: Bools, least: int = 4) -> list[tuple[int, int]]:
 
 
 def together(
-    onset_ms: Times, least: int, within_ms: int = COMMON_ONSET_MS
+    onset_ms: Times, least: int, within_ms: int = COMMON_ONSET_MS, *, earliest: Times | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Members whose onset lies near the most common one; none where fewer than `least` agree."""
-    order = np.sort(onset_ms)
-    last = np.searchsorted(order, order + within_ms, side="right")
-    many = last - np.arange(len(order))
-    best = int(np.argmax(many))
-    agree = (onset_ms >= order[best]) & (onset_ms <= order[best] + within_ms)
+    """Members whose onset lies near the most common one; none where fewer than `least` agree.
+
+    Parameters
+    ----------
+    onset_ms : int64 (m,)
+        The latest moment at which each can have gone.
+    least : int
+    within_ms : int
+    earliest : int64 (m,), optional
+        The earliest such moment; `onset_ms` where not given. Who was found dark at dusk may have
+        gone at any time of the day.
+    """
+    low = np.sort(onset_ms if earliest is None else earliest)
+    high = np.sort(onset_ms)
+    # Of all spans [t, t + within], as many begin at somebody's latest moment as need be asked.
+    begun = np.searchsorted(low, high + within_ms, side="right")
+    over = np.searchsorted(high, high, side="left")
+    best = int(high[np.argmax(begun - over)])
+    agree = (onset_ms >= best) & ((onset_ms if earliest is None else earliest) <= best + within_ms)
     return agree if agree.sum() >= least else np.zeros(len(onset_ms), dtype=bool)
 
 
@@ -138,6 +151,8 @@ def dead_sections(
     street: Street,
     whole: Whole,
     rules: Rules,
+    *,
+    earliest: Times | None = None,
 ) -> list[Section]:
     """Sections, feeders and cabinets without supply.
 
@@ -155,8 +170,11 @@ def dead_sections(
     street : Street
     whole : Whole
     rules : Rules
+    earliest : int64 (n,), optional
+        When each can have gone at the earliest, where `onset_ms` is only when it was found dark.
     """
     dead = dead & usable
+    earliest = onset_ms if earliest is None else earliest
     feeder_dead = np.bincount(
         street.feeder[dead & (street.feeder >= 0)], minlength=len(whole.feeder)
     )
@@ -165,7 +183,7 @@ def dead_sections(
     for feeder in np.flatnonzero(feeder_dead >= 3):
         members = whole.feeder[feeder]
         members = members[members >= 0]
-        section = feeder_out(int(feeder), members, dead, onset_ms, usable, rules)
+        section = feeder_out(int(feeder), members, dead, onset_ms, earliest, usable, rules)
         if section is not None:
             by_feeder[int(feeder)] = section
     covered = np.zeros(street.n, dtype=bool)
@@ -177,23 +195,35 @@ def dead_sections(
     parts: list[Section] = []
     for line in np.flatnonzero(line_dead >= rules.section):
         members = whole.line[line]
-        parts += line_sections(members[members >= 0], rest, onset_ms, street, rules)
+        parts += line_sections(members[members >= 0], rest, onset_ms, earliest, street, rules)
     return found + join_parts(parts, street)
 
 
 def feeder_out(
-    feeder: int, members: Ints, dead: Bools, onset_ms: Times, usable: Bools, rules: Rules
+    feeder: int,
+    members: Ints,
+    dead: Bools,
+    onset_ms: Times,
+    earliest: Times,
+    usable: Bools,
+    rules: Rules,
 ) -> Section | None:
     """The feeder as one section, when four fifths of what is known of it went together."""
     known = members[usable[members]]
     gone = known[dead[known]]
     if len(gone) < min(rules.section, max(len(members), 3)) or len(gone) < 0.8 * len(known):
         return None
-    agree = together(onset_ms[gone], max(3, int(np.ceil(0.6 * len(gone)))))
+    agree = together(onset_ms[gone], max(3, int(np.ceil(0.6 * len(gone)))), earliest=earliest[gone])
     if not agree.any():
         return None
-    start = int(np.median(onset_ms[gone[agree]]))
+    start = moment(gone[agree], onset_ms, earliest)
     return Section(gone, CauseKind.FEEDER, feeder, start)
+
+
+def moment(rows: Ints, onset_ms: Times, earliest: Times) -> int:
+    """When members went: the median of those whose moment is known, else of the latest ones."""
+    exact = rows[earliest[rows] == onset_ms[rows]]
+    return int(np.median(onset_ms[exact if len(exact) else rows]))
 
 
 def join_cabinets(
@@ -219,18 +249,23 @@ def join_cabinets(
 
 
 def line_sections(
-    members: Ints, dead: Bools, onset_ms: Times, street: Street, rules: Rules
+    members: Ints,
+    dead: Bools,
+    onset_ms: Times,
+    earliest: Times,
+    street: Street,
+    rules: Rules,
 ) -> list[Section]:
     """Stretches of one line that went together."""
     out: list[Section] = []
     for a, b in sections(dead[members], rules.section):
         stretch = members[a:b]
         gone = stretch[dead[stretch]]
-        agree = together(onset_ms[gone], rules.section)
+        agree = together(onset_ms[gone], rules.section, earliest=earliest[gone])
         if not agree.any():
             continue
         rows = gone[agree]
-        start = int(np.median(onset_ms[rows]))
+        start = moment(rows, onset_ms, earliest)
         segment = int(street.segment[rows[0]])
         kind = CauseKind.SEGMENT if segment >= 0 else CauseKind.FEEDER
         cause = segment if segment >= 0 else int(street.feeder[rows[0]])

@@ -15,6 +15,7 @@ from analytics.cause import (
     share_of_feeder,
     unnamed_gateways,
 )
+from analytics.coincidence import joined_with_sections, same_moment
 from analytics.confidence import confidence_of
 from analytics.cycling import judge_cycling
 from analytics.day_and_night import course_of_leaves
@@ -397,8 +398,15 @@ class Judge:
         onset = np.where(silent, np.maximum(memory.last_seen_ms, first_ms), dark_onset)
         stuck = self.is_open(K.SENSOR_STUCK)
         usable = ~self.about.planned & ~stuck
-        found = dead_sections(dead, onset, usable, street, self.whole, self.rules)
+        # Who was dark from dusk on may have gone at any time since the morning.
+        by_day = ~silent & (onset == self.start_ms)
+        latest = np.where(by_day, self.start_ms + 10 * HOUR_MS, onset)
+        earliest = np.where(by_day, self.start_ms - 12 * HOUR_MS, onset)
+        found = dead_sections(
+            dead, latest, usable, street, self.whole, self.rules, earliest=earliest
+        )
         found = [s for s in found if not self.gateway_explains(s, silent)]
+        found = self.with_unregistered(found, dead & usable, silent, latest, earliest)
         flag = np.zeros(street.n, dtype=bool)
         for section in found:
             flag[section.rows] = True
@@ -411,6 +419,21 @@ class Judge:
         for row in np.flatnonzero(flag):
             self.fold_into_section(int(row), found)
         self.settle(K.SUPPLY_LOSS, flag, known, clear, onset, sections=found, evidence=evidence)
+
+    def with_unregistered(
+        self, found: list[Section], dead: Bools, silent: Bools, latest: Times, earliest: Times
+    ) -> list[Section]:
+        """Sections and what went with them, or by itself, though the registry knows of no link."""
+        left = dead.copy()
+        for section in found:
+            left[section.rows] = False
+        left &= ~any_slot(self.memory.raised) & (latest > self.start_ms - 14 * HOUR_MS)
+        with np.errstate(invalid="ignore"):
+            black = (np.exp(self.levels.raw) < BLACK) | (self.night.tail_level < BLACK)
+        # Where a gateway is known its own silence is told from a loss of supply.
+        quiet = left & silent & (self.street.gateway < 0)
+        extra = same_moment(left & ~silent & black, quiet, latest, earliest, self.street)
+        return joined_with_sections(found, extra, latest, earliest, self.street)
 
     def never_heard_feeders(self) -> Bools:
         """Mains-fed luminaires of feeders that never spoke, after two nights of the others."""
@@ -626,7 +649,35 @@ class Judge:
             for r in rows
             if self.street.segment[r[0]] >= 0
         ]
-        self.settle(K.LAMP_FAILURE, flag, known, clear, onset, sections=grouped, evidence=evidence)
+        need = np.where(self.in_company(flag) & ~self.is_open(K.LAMP_FAILURE), 2, 1)
+        for section in grouped:
+            need[section.rows] = 1
+        self.settle(
+            K.LAMP_FAILURE,
+            flag,
+            known,
+            clear,
+            onset,
+            need=need.astype(np.int32),
+            sections=grouped,
+            evidence=evidence,
+        )
+
+    def in_company(self, flag: Bools) -> Bools:
+        """Lone failures that may be part of something bigger, and wait one round for it.
+
+        Both cable neighbours seen lit prove that it is not; two or more of the nearest four dark,
+        silent or unknown say that it may be.
+        """
+        left, right = self.street.left, self.street.right
+        lit = np.append(self.darkness.lit, False)
+        lost = np.append((flag | self.darkness.dead | ~self.darkness.known), False)
+        proved = lit[left] & lit[right]
+        two_left = np.where(left >= 0, np.append(left, -1)[left], -1)
+        two_right = np.where(right >= 0, np.append(right, -1)[right], -1)
+        nearest = np.stack([left, right, two_left, two_right])
+        company: Bools = flag & ~proved & (np.count_nonzero(lost[nearest], axis=0) >= 2)
+        return company
 
     def day_burning(self) -> None:
         """Lamps that burn by day."""
@@ -826,6 +877,7 @@ def learn_habit(memory: Memory, night: Night) -> None:
 
 SLOTS_OF_TWO_DAYS = 288
 SHORT_OF_POWER = 0.90  # of its own power at full light
+BLACK = 0.2  # of its own level: without supply the neighbours are dark as well
 MOST_SWAPS = 0.02  # of the city in one week
 ANSWERS_WEATHER = 3
 DEEP_LOSS = -0.9

@@ -40,6 +40,8 @@ class Street:
         Index into `cells`: places that share a sun.
     peers : int32 (n,)
         Group whose members see the same sky.
+    east_m, north_m : float32 (n,)
+        Place on a plane [m]; NaN where not known.
     """
 
     names: list[str]
@@ -66,6 +68,8 @@ class Street:
     cell: Ints
     cells: list[tuple[float, float]]
     peers: Ints
+    east_m: Floats
+    north_m: Floats
 
     @property
     def n(self) -> int:

@@ -126,6 +126,8 @@ def plan_street(assets: Sequence[Asset]) -> StreetPlan:
         cell=cell,
         cells=cells,
         peers=peers,
+        east_m=metres([a.lon for a in lights], lon0, np.cos(np.deg2rad(lat0))),
+        north_m=metres([a.lat for a in lights], lat0, 1.0),
     )
     whole = Whole(
         line=lines_of(street),
@@ -140,6 +142,12 @@ def plan_street(assets: Sequence[Asset]) -> StreetPlan:
         CauseKind.GATEWAY: gateways,
     }
     return StreetPlan(lights, street, whole, names, {a.device_id: i for i, a in enumerate(lights)})
+
+
+def metres(degrees: Sequence[float | None], origin: float, shrink: float) -> Floats:
+    """Degrees as metres from an origin; a town is small enough to be flat."""
+    values = np.array([np.nan if d is None else d for d in degrees], dtype=np.float64)
+    return ((values - origin) * 111_320.0 * shrink).astype(np.float32)
 
 
 def middle(lights: Sequence[Asset]) -> tuple[float, float]:

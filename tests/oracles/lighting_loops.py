@@ -200,3 +200,13 @@ def dimmed_stretch(lux, seen):
         return math.nan, math.nan, math.nan
     level = quantile(inside, 0.5) / quantile(outside, 0.5)
     return (start, stop, level) if level < 0.85 else (math.nan, math.nan, math.nan)
+
+
+def together(low, high, least, within):
+    """Members of one luminaire group that can all have gone in one span that begins at a latest."""
+    best = []
+    for t in sorted(high):
+        agree = [h >= t and e <= t + within for e, h in zip(low, high, strict=True)]
+        if sum(agree) > sum(best):
+            best = agree
+    return best if sum(best) >= least else [False] * len(high)

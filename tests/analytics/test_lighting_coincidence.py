@@ -1,0 +1,108 @@
+"""One moment, one place, one cause: also where the registry says nothing, or wrong things."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import lighting_loops as loops
+
+from analytics.cause import COMMON_ONSET_MS, Section, together
+from analytics.coincidence import joined_with_sections, near_each_other, same_moment
+from analytics.findings import CauseKind
+
+HOUR = 3_600_000
+
+
+def town(n: int, *, spacing_m: float = 30.0, placed: bool = True) -> Any:
+    along = np.arange(n, dtype=np.float32) * spacing_m
+    nowhere = np.full(n, np.nan, dtype=np.float32)
+    return SimpleNamespace(
+        n=n,
+        interval_s=np.full(n, 600, dtype=np.float32),
+        north_m=along if placed else nowhere,
+        east_m=np.zeros(n, dtype=np.float32) if placed else nowhere,
+    )
+
+
+def at(*hours: float) -> Any:
+    return (np.array(hours) * HOUR).astype(np.int64)
+
+
+def mask(n: int, *rows: int) -> Any:
+    out = np.zeros(n, dtype=bool)
+    out[list(rows)] = True
+    return out
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), min_size=1, max_size=12),
+    st.integers(1, 6),
+)
+def test_who_went_together_are_as_many_as_the_loop_finds(spans, least):
+    low = np.array([a for a, _ in spans], dtype=np.int64) * HOUR
+    high = low + np.array([b for _, b in spans], dtype=np.int64) * HOUR
+    got = together(high, least, COMMON_ONSET_MS, earliest=low)
+    expected = loops.together(low.tolist(), high.tolist(), least, COMMON_ONSET_MS)
+    assert got.sum() == sum(expected)
+
+
+def test_a_cabinet_that_no_registry_names_is_one_matter():
+    n = 30
+    onset = np.full(n, 50 * HOUR, dtype=np.int64)
+    out = mask(n, *range(5, 25))
+    (found,) = same_moment(out, mask(n), onset, onset, town(n))
+    assert found.rows.tolist() == list(range(5, 25))
+    assert found.cause_kind is CauseKind.LUMINAIRE
+
+
+def test_the_silent_ones_belong_to_those_that_went_dark_with_them():
+    n = 10
+    onset = np.full(n, 50 * HOUR, dtype=np.int64)
+    (found,) = same_moment(mask(n, 0, 1, 2), mask(n, 3, 4, 5), onset, onset, town(n))
+    assert len(found.rows) == 6
+
+
+def test_silence_alone_says_nothing_of_the_supply():
+    n = 10
+    onset = np.full(n, 50 * HOUR, dtype=np.int64)
+    assert same_moment(mask(n), mask(n, *range(8)), onset, onset, town(n)) == []
+
+
+def test_lamps_that_failed_apart_in_time_or_place_are_no_outage():
+    n = 8
+    onset = at(50, 53, 56, 59, 62, 65, 68, 71)
+    assert same_moment(mask(n, *range(8)), mask(n), onset, onset, town(n)) == []
+    at_once = np.full(n, 50 * HOUR, dtype=np.int64)
+    assert same_moment(mask(n, *range(8)), mask(n), at_once, at_once, town(n, spacing_m=900)) == []
+
+
+def test_found_dark_at_dusk_in_a_big_city_without_places_is_not_yet_one_cause():
+    n = 1000
+    latest = np.full(n, 70 * HOUR, dtype=np.int64)
+    by_day = latest - 22 * HOUR
+    out = mask(n, 1, 200, 400, 600, 800)
+    assert same_moment(out, mask(n), latest, by_day, town(n, placed=False)) == []
+
+
+def test_who_was_dark_at_dusk_can_have_gone_with_those_that_fell_silent_by_day():
+    high, low = at(70, 70, 55, 55.2), at(48, 48, 55, 55.2)
+    assert together(high, 4, earliest=low).all()
+    assert not together(high, 4).any()
+
+
+def test_what_the_registry_hangs_elsewhere_joins_the_section_beside_it():
+    section = Section(np.arange(4, dtype=np.int32), CauseKind.FEEDER, 7, 50 * HOUR)
+    group = Section(np.arange(4, 9, dtype=np.int32), CauseKind.LUMINAIRE, 4, 50 * HOUR)
+    onset = np.full(9, 50 * HOUR, dtype=np.int64)
+    (found,) = joined_with_sections([section], [group], onset, onset, town(9))
+    assert (found.cause_kind, found.cause) == (CauseKind.FEEDER, 7)
+    assert len(found.rows) == 9
+
+
+@pytest.mark.parametrize(("spacing", "groups"), [(100.0, 1), (500.0, 6)])
+def test_places_hang_together_by_steps_of_four_hundred_metres(spacing, groups):
+    rows = np.arange(6, dtype=np.int32)
+    assert len(near_each_other(rows, town(6, spacing_m=spacing))) == groups
