@@ -12,7 +12,7 @@ MQTT Version 3.1.1, OASIS Standard, 29 October 2014; clauses are cited where the
 import asyncio
 import itertools
 import struct
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
@@ -157,6 +157,22 @@ class Fleet(asyncio.Protocol):
         self._out_bytes += len(packet)
         if self._out_bytes > FLUSH_BYTES:
             self.flush()
+
+    def send_many(self, messages: Iterator[Outgoing]) -> int:
+        """Send as many as there is room for, in one write; how many that were."""
+        if not self.has_room:
+            return 0
+        self.flush()
+        waiting, ids, packets = self._waiting, self._ids, list[bytes]()
+        for message in itertools.islice(messages, self.window - len(waiting)):
+            packet_id = next(ids)
+            while packet_id in waiting:
+                packet_id = next(ids)
+            waiting[packet_id] = message
+            packets.append(publish_packet(message, packet_id))
+        if packets:
+            self._write(b"".join(packets))
+        return len(packets)
 
     def flush(self) -> None:
         """Write what was put on its way."""

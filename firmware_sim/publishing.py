@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -184,7 +184,7 @@ async def publish_messages(
         If the broker refuses us, or cannot be reached for a minute.
     """
     counts, started = Counts(), time.monotonic()
-    messages = one_by_one(pieces)
+    rest = Rest()
     unfinished: list[Outgoing] = []
     broken_s: float | None = None
     connected = False
@@ -202,7 +202,7 @@ async def publish_messages(
             ) as link:
                 connected = True
                 try:
-                    await drain(link, messages, counts)
+                    await drain(link, pieces, rest, counts)
                 finally:
                     unfinished = link.unfinished()
                 break
@@ -244,22 +244,28 @@ def own_name(identifier: str) -> str:
     return f"{identifier}-{random.randrange(10**9)}"  # noqa: S311 - a name
 
 
-async def drain(link: Fleet, messages: AsyncIterator[Outgoing], counts: Counts) -> None:
+@dataclass
+class Rest:
+    """What is still to be sent of the piece at hand; it outlasts a connection."""
+
+    messages: Iterator[Outgoing] = field(default_factory=lambda: iter(()))
+
+
+async def drain(
+    link: Fleet, pieces: AsyncIterator[list[Outgoing]], rest: Rest, counts: Counts
+) -> None:
     """Send until the end of the messages, and wait for the last receipt."""
-    async for message in messages:
-        counts.sent += 1
-        counts.bytes += len(message[1])
-        link.send(message)
+    while True:
+        counts.sent += link.send_many(rest.messages)
         if not link.has_room:
             await link.room()
+            continue
+        piece = await anext(pieces, None)
+        if piece is None:
+            break
+        rest.messages = iter(piece)
+        counts.bytes += sum(len(message[1]) for message in piece)
     await link.settled()
-
-
-async def one_by_one(pieces: AsyncIterator[list[Outgoing]]) -> AsyncIterator[Outgoing]:
-    """The messages of all pieces; a connection that breaks within one goes on there."""
-    async for piece in pieces:
-        for message in piece:
-            yield message
 
 
 async def record_messages(
