@@ -120,6 +120,7 @@ class WindowReader:
     ) -> None:
         self.plan = plan
         self.noted = noted
+        self._listed: tuple[list[str], Ints] = ([], np.zeros(0, dtype=np.int32))
 
     def read(self, readings: ReadingSource, start_ms: int, now_ms: int) -> Grids:
         """The window that begins at `start_ms`, as it was known at `now_ms`."""
@@ -147,7 +148,7 @@ class WindowReader:
     def part(self, quantity: Quantity, found: Columns, now_ms: int) -> Part:
         """Columns by row, of luminaires alone, received by now, without sentinels."""
         self.noted(found)
-        row = self.plan.rows(found.device_ids)[found.device] if len(found) else found.device
+        row = self._rows_of(found.device_ids)[found.device] if len(found) else found.device
         keep = (row >= 0) & (found.received_ms <= now_ms)
         time_ms, value = found.time_ms, found.value
         delta = found.received_ms - time_ms
@@ -156,6 +157,12 @@ class WindowReader:
         narrow = np.clip(delta, -(2**31) + 1, 2**31 - 1).astype(np.int32)
         part = Part(row, time_ms, value.astype(np.float32), narrow)
         return self._without_sentinels(part) if quantity is Quantity.ILLUMINANCE else part
+
+    def _rows_of(self, device_ids: list[str]) -> Ints:
+        """Rows of devices; a source that gives the same list again is not asked name by name."""
+        if device_ids is not self._listed[0]:
+            self._listed = device_ids, self.plan.rows(device_ids)
+        return self._listed[1]
 
     def _without_sentinels(self, part: Part) -> Part:
         """Negative values and 65535 say "not known", unless the sensor really ends there."""
