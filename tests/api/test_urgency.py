@@ -179,9 +179,13 @@ async def test_a_wish_cuts_the_wait_short(tmp_path: Path) -> None:
     clock = Clock(start_ms=START_MS + 1, speed=100.0)
     run: asyncio.Queue[Due] = asyncio.Queue()
     loop = asyncio.get_running_loop()
+
+    def judged(due: Due) -> None:
+        loop.call_soon_threadsafe(run.put_nowait, due)
+
     rounds = Rounds(
         clock=clock,
-        judge=lambda due: loop.call_soon_threadsafe(run.put_nowait, due),
+        judge=judged,
         state_file=tmp_path / "rounds.json",
         start_ms=START_MS,
         urgency=Wish(START_MS + 60_000),

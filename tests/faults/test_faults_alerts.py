@@ -40,7 +40,7 @@ class Receiver:
                 self.send_response(204)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
                 pass
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
