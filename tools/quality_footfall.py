@@ -582,11 +582,11 @@ ECE is the mean gap between stated and observed probability in ten bins; the two
 {activity}
 Of the Leeds cells called certain at 20 an hour fewer than 95 in a hundred are low: more is not claimed there.
 Two things cannot be seen in eight weeks of counts: the night on which one hour brings ten times its usual people, and terms that begin.
-With the threshold a planner is asked to choose for a busy street, a tenth of its busy hours, the claim holds.
+With a tenth of the busy hours as the limit the claim holds on both.
 
 ### Models tried on the same draws
 Log loss judges all stated probabilities (lower is better).
-The rate of bursts was chosen on Melbourne; the drift that grows as a cell empties was fitted on both.
+The rate of bursts is that of Melbourne; their size and weight, and the drift that grows as a cell empties, were tried on both.
 
 {tried}
 ## After dark: change of the odds ratio where nothing changed (Melbourne, every 14th day)
