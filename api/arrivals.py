@@ -48,7 +48,8 @@ class ArchiveMark:
 class ArchiveArrivals(Passing):
     """The embedded store: what is new stands in the journal, by the number of its entry.
 
-    When a file of the window's days was written since (a day was sealed), it cannot be told.
+    When a day was sealed since, its file is new and holds nothing new, unless some of what came
+    since is in it already, or somebody brought in other readings: then it cannot be told.
 
     Parameters
     ----------
@@ -76,8 +77,13 @@ class ArchiveArrivals(Passing):
         # The files first: an entry that is sealed while we look shows as a new file next time.
         files = tuple(self.archive.fingerprint(quantity, day) for day in days)
         new = ArchiveMark(self.reader.last_id(), files)
-        if mark is None or mark.files != files:
+        if mark is None:
             return None, new
+        if mark.files != files:
+            sealed = new.entry - mark.entry - self.reader.count_after(mark.entry)
+            brought = {(q, day) for q, day, _ in self.reader.dirty_days()}
+            if sealed or brought & {(quantity.value, day) for day in days}:
+                return None, new
         return (
             self.reader.tail(
                 quantity, start_ms - reach_ms, stop_ms + reach_ms, after_id=mark.entry

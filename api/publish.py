@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from analytics.confidence import confidence_of
 from analytics.findings import CauseKind, FindingKind, Severity
 from analytics.memory import Episode
 from api.explain import explain
@@ -169,6 +170,7 @@ class Published:
                     incident,
                     news.cause_kind,
                     news.cause,
+                    confidence=confidence_of(news.kind, news.cause_kind, news.evidence),
                     evidence=dict(news.evidence),
                 )
                 self._rows.append(self._new(e, {}, now_ms))

@@ -107,6 +107,10 @@ class JournalReader:
             "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)"
         )
 
+    def count_after(self, entry_id: int) -> int:
+        """How many entries above an id the journal still holds."""
+        return self._int("SELECT count(*) FROM entry WHERE id > ?", entry_id)
+
     def last_event_id(self) -> int:
         """The highest id a fault report has had; 0 before the first."""
         return self._int(
