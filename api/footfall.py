@@ -45,6 +45,7 @@ __all__ = [
     "EvaluationPlan",
     "activity_answer",
     "activity_json",
+    "band_hours",
     "band_matrix",
     "effect_json",
     "effect_options",

@@ -15,6 +15,7 @@ from api.errors import BadInputError, ConflictError, NotFoundError
 from api.footfall import (
     Evaluation,
     EvaluationPlan,
+    band_hours,
     band_matrix,
     effect_json,
     effect_options,
@@ -146,6 +147,8 @@ class InterventionIn(In):
         found["end"] = None if self.end is None else as_day(self.end)
         if found["end"] is not None and found["end"] <= found["start"]:
             raise BadInputError("the end is not after the start.")
+        if self.band not in {"", "dark"}:
+            band_hours(self.band)  # says what is wrong with it
         return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
 
 

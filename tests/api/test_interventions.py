@@ -161,7 +161,7 @@ def test_a_small_project_needs_no_pack(acting):
     [
         {"kind": "camera"}, {"factors": [9]}, {"sites": []}, {"end": "2020-01-01"},
         {"start": "nyss"}, {"budget_sek": -1.0}, {"created_by": "x"}, {"title": ""},
-        {"budget_account": "min egen"}, {"title": "a\x07b"},
+        {"budget_account": "min egen"}, {"title": "a\x07b"}, {"band": "99-100"}, {"band": "kväll"},
     ],
 )  # fmt: skip
 def test_what_is_no_intervention_is_refused(acting, more):
