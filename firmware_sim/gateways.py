@@ -21,6 +21,7 @@ __all__ = ["AIOMQTT_UP_TO", "GatewayLink", "keep_connected"]
 
 AIOMQTT_UP_TO = 60.0
 IN_FLIGHT = 50
+WAITING_PER_DEVICE = 64
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -48,8 +49,14 @@ class GatewayLink:
         return bool(self.outbox or self.unfinished)
 
     def put(self, messages: list[Message]) -> None:
-        """Hand messages over to the connection."""
+        """Hand messages over to the connection.
+
+        Where the broker is away or cannot follow, the oldest are dropped: devices keep their rows
+        in their ring buffers and send them again, gateways of LoRaWAN lose them.
+        """
         self.outbox.extend(messages)
+        while len(self.outbox) > WAITING_PER_DEVICE * max(len(self.nodes), 1):
+            self.outbox.popleft()
         if messages:
             self.wake.set()
 

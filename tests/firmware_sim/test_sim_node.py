@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from firmware_sim.devices.native import encode_readings, parse_ack
 from firmware_sim.devices.node import SEQ_MODULUS, Message, Node, Row
+from firmware_sim.gateways import GatewayLink
 from firmware_sim.scenario import PlacedFault, load_scenario
 from firmware_sim.world import build_city
 
@@ -161,3 +162,15 @@ def test_supply_that_comes_back_starts_mains_devices_and_no_others() -> None:
             assert after.min() >= 1
         elif feeder.switching != "feeder" and feeder.name not in out:
             assert after is None or after.min() == 0
+
+
+def test_what_waits_for_a_broker_that_is_away_is_bounded_and_the_ring_buffer_has_the_rest() -> None:
+    link = GatewayLink("G-1", lambda count: None)
+    node = link.nodes["L-1"] = Node("G-1", "L-1")
+    for k in range(400):
+        link.put(node.send(rows(1, k)))
+    again = [json.loads(m.payload)["seq"] for m in node.resend()]
+
+    assert [json.loads(m.payload)["seq"] for m in link.outbox] == list(range(336, 400))
+    assert again[0] == 0
+    assert len(node.kept) == 400
