@@ -318,6 +318,15 @@ class NightRound:
             self._simulated |= simulated
             self.features.write_simulated(self._simulated)
 
+    def _mark_reporters(self, marked: Mapping[str, bool]) -> None:
+        """Who is simulated among those that send fault reports only, as their newest one says."""
+        simulated = {device for device, is_simulated in marked.items() if is_simulated}
+        if simulated != self._simulated & marked.keys():
+            # In place: what is published looks at the same set.
+            self._simulated.difference_update(marked)
+            self._simulated.update(simulated)
+            self.features.write_simulated(self._simulated)
+
     def _expectations(self, number: int) -> list[Expectation]:
         """What each group of luminaires should do in a night; the last night's are kept."""
         if self._expected[0] != number:
@@ -370,6 +379,7 @@ class NightRound:
     ) -> Reports:
         """Fault reports received by now, by the clocks as they are put right."""
         told: list[tuple[int, int, str, bool | None]] = []
+        marked: dict[str, tuple[int, bool]] = {}
         before, after = margin_ms(shift_ms)
         for e in readings.events(start_ms=start_ms - before, stop_ms=stop_ms + after):
             row = self.plan.row_of.get(e.device_id, -1)
@@ -379,6 +389,11 @@ class NightRound:
             time_ms = min(e.time_ms + int(shift_ms[row]), max(e.received_ms, e.time_ms - EARLY_MS))
             if start_ms <= time_ms < stop_ms:
                 told.append((row, time_ms, e.event, e.active))
+            # Who sends readings is marked by these, which are newer than old reports.
+            if not self._memory.last_seen_ms[row]:
+                word = (e.received_ms, bool(e.flags & Flag.SIMULATED))
+                marked[e.device_id] = max(word, marked.get(e.device_id, word))
+        self._mark_reporters({device: simulated for device, (_, simulated) in marked.items()})
         reports = Reports(self.street.n)
         reports.take(sorted(told, key=lambda one: one[1]))
         return reports

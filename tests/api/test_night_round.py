@@ -349,6 +349,24 @@ def test_a_real_device_may_take_over_a_simulated_ones_name():
     assert [(f.luminaire_id, f.simulated) for f in result.findings] == [("L0-02", False)]
 
 
+def test_who_only_reports_faults_is_simulated_as_its_newest_report_says():
+    street = Street(nights=3)
+    street.heard[:] = False
+    for lamp in (1, 2):
+        street.report(lamp, 1, 9, "lamp_failure", True)
+        street.report(lamp, 1, 11, "lamp_failure", True)
+    marked = int(Flag.SIMULATED)
+    street.events = [
+        replace(e, flags=marked) if e.device_id == "L0-01" or n == 2 else e
+        for n, e in enumerate(street.events)
+    ]
+    result = settle(street)
+    assert {(f.luminaire_id, f.simulated) for f in result.findings} == {
+        ("L0-01", True),
+        ("L0-02", False),  # a simulated one was there before
+    }
+
+
 def test_what_a_light_round_saw_and_the_night_does_not_bear_out_is_withdrawn():
     street = Street(nights=2)
     engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
