@@ -15,8 +15,6 @@ Abadie, Diamond & Hainmueller (2010), JASA 105:493 (synthetic control).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import combinations
-from math import comb
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -24,7 +22,35 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtr, stdtrit
 
 from analytics.arrays import floats, is_whole
+from analytics.bands import BANDS, band_series, contrast_series, masked_band_series
+from analytics.controls import (
+    MAX_DONORS,
+    MAX_ZERO_SHARE,
+    MIN_CONTROLS,
+    Exclusion,
+    Window,
+    candidate_controls,
+    checked_columns,
+    fit_controls,
+    most_alike,
+    present_share,
+    steps,
+    stuck,
+    without_copies,
+    zero_share,
+)
 from analytics.errors import BadArgumentError, ShapeMismatchError
+from analytics.ridge_gaps import (
+    MIN_VALID_SHARE,
+    REFERENCE_DAYS,
+    Gaps,
+    gaps,
+    mean_present,
+    middle,
+    prefit_rmse,
+    shifts,
+    without_weekdays,
+)
 
 __all__ = [
     "BANDS",
@@ -49,39 +75,16 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 CONSTANTS_VERSION = "2026-11: ridge 0.1, shrink 0.5, df min(J, 6), reference 56 days"
-RIDGE = 0.1  # share of the mean diagonal; flat between 0.03 and 0.3
-SHRINK = 0.5  # of the own variance towards the controls' median
 MAX_DF = 6
-REFERENCE_DAYS = 56
 MAX_PRE_DAYS = 364
 MIN_POST_DAYS = 28
-MIN_CONTROLS = 5
-MAX_DONORS = 100  # more are not better, only slower: the most correlated are taken
-MIN_VALID_SHARE = 0.75
-MIN_WEEK_DAYS = 3
-MIN_WEEKS_SHARE = 0.85
-MAX_ZERO_SHARE = 0.25
 MAX_LIGHTING_FAILED = 0.10
 NO_CHANGE = 0.10  # an interval inside -10 % .. +10 % means "no measurable change"
 POWER = 0.80
 INFLUENCE_ZONE_M = 300.0  # sites nearer than this may share the treated site's people
-MAX_PLACEBO_SETS = 200
 OUTLYING_FLOOR = 0.1  # five times it: a control within a factor of 1.6 is never called outlying
-IMPLAUSIBLE_LOG = float(np.log(10.0))  # no street does that alone; a counter does
-SCALE_FLOOR = 1e-6  # of a series without any noise: keeps 0/0 out, far below any real count
-
-# Local clock hours [start, stop); a band whose stop is not after its start runs over midnight and
-# belongs to the date on which it began.
-BANDS: Mapping[str, tuple[int, int]] = {
-    "day": (5, 18),
-    "evening": (18, 24),
-    "night": (0, 5),
-    "purple_flag": (17, 5),
-    "all_day": (0, 24),
-}
 
 
 class Refusal(StrEnum):
@@ -96,22 +99,6 @@ class Refusal(StrEnum):
     TOO_MANY_ZEROS = "too_many_zeros"
     CONTROL_TREATED = "control_treated"
     TOO_FEW_CONTROLS = "too_few_controls"
-
-
-class Exclusion(StrEnum):
-    """Why a site is not among the controls."""
-
-    NAMED = "named_by_planner"
-    NEARBY = "inside_influence_zone"
-    TREATED = "itself_treated"
-    DEVICE_CHANGED = "device_changed"
-    DATA_GAP = "data_gap"
-    SILENT_WEEK = "silent_or_empty_week"
-    TOO_MANY_ZEROS = "too_many_zeros"
-    STUCK = "same_count_every_day"
-    SAME_COUNTS = "same_counts_as_another"
-    IMPLAUSIBLE = "changed_tenfold_alone"
-    LESS_ALIKE = "less_alike_than_the_hundred_best"
 
 
 class Verdict(StrEnum):
@@ -205,25 +192,6 @@ class Effect:
         """The fall and the rise that would be found four times out of five [%]."""
         fall, rise = (np.expm1([-self.minimum_detectable, self.minimum_detectable]) * 100).tolist()
         return fall, rise
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The rows that are used: whole weeks before and after the start."""
-
-    first: int
-    start: int
-    stop: int
-
-    @property
-    def n_pre(self) -> int:
-        """Days before the start."""
-        return self.start - self.first
-
-    @property
-    def n_post(self) -> int:
-        """Days from the start on."""
-        return self.stop - self.start
 
 
 class EffectOptions(TypedDict, total=False):
@@ -354,17 +322,6 @@ def checked_counts(counts: npt.ArrayLike) -> Floats:
     return table
 
 
-def checked_columns(name: str, columns: Sequence[int], table: Floats) -> tuple[int, ...]:
-    """`columns` as plain integers without repeats, or an error."""
-    n_sites = table.shape[1]
-    if not columns:
-        raise BadArgumentError(f"{name} must name at least one column")
-    for column in columns:
-        if not is_whole(column) or not 0 <= column < n_sites:
-            raise BadArgumentError(f"{name} must be in 0..{n_sites - 1}, not {column!r}")
-    return tuple(dict.fromkeys(int(column) for column in columns))
-
-
 def check_level(alpha: float) -> None:
     """Raise unless `alpha` is a level."""
     if not (np.isreal(alpha) and not isinstance(alpha, str) and 0 < alpha < 1):
@@ -414,35 +371,6 @@ def changed_inside(
     return frozenset(c for c, row in device_changes if window.first < row < window.stop)
 
 
-def candidate_controls(
-    table: Floats,
-    sites: tuple[int, ...],
-    *,
-    controls: Sequence[int] | None,
-    exclude: Sequence[int],
-    nearby: Sequence[int],
-    also_treated: Sequence[int],
-    changed: frozenset[int],
-) -> tuple[list[int], tuple[tuple[int, Exclusion], ...]]:
-    """Columns that may be controls by what is known of them, and those that may not."""
-    named = range(table.shape[1]) if controls is None else controls
-    if controls is not None and len(controls):
-        checked_columns("controls", list(controls), table)
-    reasons: dict[int, Exclusion] = {}
-    for why, columns in (
-        (Exclusion.DEVICE_CHANGED, changed),
-        (Exclusion.NAMED, exclude),
-        (Exclusion.NEARBY, nearby),
-        (Exclusion.TREATED, also_treated),
-    ):
-        for column in columns:
-            checked_columns(why.value, [column], table)
-            reasons[int(column)] = why
-    wanted = [int(c) for c in dict.fromkeys(named) if c not in sites]
-    kept = [c for c in wanted if c not in reasons]
-    return kept, tuple((c, reasons[c]) for c in wanted if c in reasons)
-
-
 def refusal_of_treated(
     table: Floats,
     sites: tuple[int, ...],
@@ -471,222 +399,10 @@ def refusal_of_treated(
     return None
 
 
-def without_copies(
-    table: Floats, sites: tuple[int, ...], candidates: list[int], window: Window
-) -> tuple[list[int], tuple[tuple[int, Exclusion], ...]]:
-    """Candidates whose counts are not those of another site, day for day.
-
-    Two columns alike in every day are one counter under two names. As controls of each other they
-    would foretell each other perfectly, and the interval would have no width.
-    """
-    block = table[window.first : window.stop]
-    seen = {block[:, site].tobytes() for site in sites if varies(block[:, site])}
-    kept: list[int] = []
-    copies: list[tuple[int, Exclusion]] = []
-    for column in candidates:
-        key = block[:, column].tobytes()
-        if key in seen:
-            copies.append((column, Exclusion.SAME_COUNTS))
-            continue
-        kept.append(column)
-        if varies(block[:, column]):  # two that never move, or are silent, are no copies
-            seen.add(key)
-    return kept, tuple(copies)
-
-
-def varies(counts: Floats) -> bool:
-    """Whether a series has two different counts."""
-    known = counts[np.isfinite(counts)]
-    return bool(known.size and (known != known[0]).any())
-
-
-def present_share(block: Floats) -> Floats:
-    """Share of days present per column, 0..1."""
-    return np.asarray(np.isfinite(block).sum(axis=0) / len(block))
-
-
-def zero_share(block: Floats) -> Floats:
-    """Share of the present days that count nobody, per column; 1 where nothing is present."""
-    present = np.isfinite(block).sum(axis=0)
-    return np.where(present > 0, (block == 0).sum(axis=0) / np.maximum(present, 1), 1.0)
-
-
-def stuck(block: Floats) -> Bools:
-    """Columns with one and the same count above 0 on every day present: a counter, no street."""
-    known = np.isfinite(block)
-    least = np.where(known, block, np.inf).min(axis=0)
-    most = np.where(known, block, -np.inf).max(axis=0)
-    return np.asarray((least == most) & (least > 0))
-
-
 def share_missing(table: Floats, sites: tuple[int, ...], window: Window) -> float:
     """Share of the treated days in the window that are missing, 0..1."""
     block = table[window.first : window.stop, list(sites)]
     return float(1 - np.isfinite(block).mean()) if block.size else float("nan")
-
-
-def fit_controls(
-    table: Floats, candidates: list[int], window: Window
-) -> tuple[tuple[int, ...], tuple[tuple[int, Exclusion], ...]]:
-    """Candidates whose counters lived through the window, and the reason for each that did not.
-
-    A week is alive with at least three days present and somebody counted; every one of the eight
-    weeks before and all weeks after must be, and 85 % of the whole window. In those two periods
-    three days in four must be present. One that moved tenfold while the middle one did not is a
-    counter that was changed or hacked, not a street.
-    """
-    if not candidates:
-        return (), ()
-    block = table[window.first : window.stop, candidates]
-    weeks = block.reshape(-1, 7, len(candidates))
-    alive = (np.isfinite(weeks).sum(axis=1) >= MIN_WEEK_DAYS) & (zeroed(weeks).sum(axis=1) > 0)
-    judged = slice((window.n_pre - REFERENCE_DAYS) // 7, None)
-    reference = block[window.n_pre - REFERENCE_DAYS : window.n_pre]
-    after = block[window.n_pre :]
-    reasons = {
-        Exclusion.SILENT_WEEK: ~(alive[judged].all(axis=0) & (alive.mean(0) >= MIN_WEEKS_SHARE)),
-        Exclusion.DATA_GAP: np.minimum(present_share(reference), present_share(after))
-        < MIN_VALID_SHARE,
-        Exclusion.STUCK: stuck(reference) | stuck(after),
-        Exclusion.TOO_MANY_ZEROS: zero_share(block[: window.n_pre]) > MAX_ZERO_SHARE,
-    }
-    fit = ~np.any(list(reasons.values()), axis=0)
-    if fit.any():
-        moved = np.zeros(len(candidates))
-        moved[fit] = steps(np.log1p(block[:, fit]), window.n_pre)
-        reasons[Exclusion.IMPLAUSIBLE] = np.abs(moved) > IMPLAUSIBLE_LOG
-    masks = np.array(list(reasons.values()))
-    first = np.where(masks.any(axis=0), masks.argmax(axis=0), -1).tolist()
-    names = list(reasons)
-    usable = [column for column, why in zip(candidates, first, strict=True) if why < 0]
-    unfit = [(c, names[why]) for c, why in zip(candidates, first, strict=True) if why >= 0]
-    return tuple(usable), tuple(unfit)
-
-
-def zeroed(block: Floats) -> Floats:
-    """`block` with 0 in place of NaN, for sums."""
-    return np.where(np.isfinite(block), block, 0.0)
-
-
-def mean_present(block: Floats, axis: int = 0) -> Floats:
-    """Mean of what is present along `axis`; NaN where nothing is (silence is not zero)."""
-    known = np.isfinite(block)
-    n = np.add.reduce(known, axis=axis, dtype=np.float64)
-    total = np.add.reduce(np.where(known, block, 0.0), axis=axis)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / n)
-
-
-def median_present(block: Floats) -> Floats:
-    """Median of what is present along the first axis, NaN where nothing is.
-
-    One sort with NaN last: an order faster than `np.nanmedian` on such blocks.
-    """
-    if not len(block):
-        return np.full(block.shape[1:], np.nan)
-    ordered = np.sort(block, axis=0)
-    rows = len(block)
-    if np.isfinite(ordered[-1]).all():  # NaN would have been sorted to the end
-        return np.asarray((ordered[(rows - 1) // 2] + ordered[rows // 2]) / 2)
-    n = np.isfinite(ordered).sum(axis=0)
-    low = np.maximum((n - 1) // 2, 0)[None]
-    high = np.maximum(n // 2, 0)[None]
-    ends = np.take_along_axis(ordered, low, 0) + np.take_along_axis(
-        ordered, np.minimum(high, len(block) - 1), 0
-    )
-    return np.where(n > 0, ends[0] / 2, np.nan)
-
-
-def without_weekdays(block: Floats, n_pre: int) -> Floats:
-    """`log(block + 1)` less each site's own median of that weekday before the start."""
-    logs = np.log1p(block).reshape(-1, 7, block.shape[1])
-    return np.asarray((logs - median_present(logs[: n_pre // 7])).reshape(block.shape))
-
-
-def most_alike(
-    logs: Floats, n_treated: int, usable: tuple[int, ...], n_pre: int
-) -> tuple[Floats, tuple[int, ...], tuple[tuple[int, Exclusion], ...]]:
-    """The hundred controls that followed the treated sites most closely before the start."""
-    own = mean_present(logs[:n_pre, :n_treated], axis=1)
-    others = logs[:n_pre, n_treated:]
-    both = np.isfinite(own)[:, None] & np.isfinite(others)
-    x = np.where(both, own[:, None], np.nan)
-    y = np.where(both, others, np.nan)
-    x, y = zeroed(x - mean_present(x)), zeroed(y - mean_present(y))
-    spread = np.sqrt((x * x).sum(0) * (y * y).sum(0))
-    likeness = np.where(spread > 0, (x * y).sum(0) / np.maximum(spread, 1e-300), -2.0)
-    best = np.sort(np.argsort(-likeness, kind="stable")[:MAX_DONORS])
-    kept = tuple(usable[i] for i in best)
-    dropped = tuple((c, Exclusion.LESS_ALIKE) for c in usable if c not in {*kept})
-    return logs[:, [*range(n_treated), *(best + n_treated)]], kept, dropped
-
-
-@dataclass(frozen=True, slots=True)
-class Gaps:
-    """Gap of the treated (column 0) and of each placebo [log units], NaN where missing."""
-
-    gap: Floats  # (n_days, 1 + n_placebos)
-    n_controls: int
-    n_treated: int
-
-
-def gaps(logs: Floats, n_treated: int, n_pre: int) -> Gaps:
-    """Every series less what a ridge on the other controls says of it.
-
-    The first `n_treated` columns are treated and enter no fit and no mean. All leave-one-out fits
-    come from one inverse: with M = Z'Z + l and P its inverse, the weights that fix site j at one,
-    sum to zero and are as even as the ridge wants are the j-th column of P over
-    `P_jj - 1 / (J l)`; the last term takes back the site's own share in the row mean (Z 1 = 0, so
-    P 1 = 1 / l). For a set of placebos the scalar becomes the set's block of P.
-    """
-    own, others = logs[:, :n_treated], logs[:, n_treated:]
-    n_controls = others.shape[1]
-    row = mean_present(others, axis=1)
-    apart = others - row[:, None]
-    Z = zeroed(apart - mean_present(apart[:n_pre]))
-    own_apart = own - row[:, None]
-    y = mean_present(own_apart - mean_present(own_apart[:n_pre]), axis=1)
-    M = Z[:n_pre].T @ Z[:n_pre]
-    ridge = max(RIDGE * float(np.trace(M)) / n_controls, 1e-12)
-    P = np.linalg.inv(M + ridge * np.eye(n_controls))
-    treated_gap = y - Z @ (P @ (Z[:n_pre].T @ zeroed(y[:n_pre])))
-    sets = placebo_sets(n_controls, n_treated)
-    silent = ~np.isfinite(others)
-    if n_treated == 1:
-        placebo_gap = (Z @ P) / (np.diag(P) - 1 / (n_controls * ridge))
-        placebo_gap[silent] = np.nan
-    else:
-        block = P[sets[:, :, None], sets[:, None, :]] - 1 / (n_controls * ridge)
-        weights = np.linalg.solve(block, np.full((*sets.shape, 1), 1 / n_treated))[:, :, 0]
-        spread = np.zeros((n_controls, len(sets)))
-        spread[sets, np.arange(len(sets))[:, None]] = weights
-        placebo_gap = (Z @ P) @ spread
-        placebo_gap[silent[:, sets].any(axis=2)] = np.nan
-    return Gaps(np.column_stack([treated_gap, placebo_gap]), n_controls, n_treated)
-
-
-def placebo_sets(n_controls: int, size: int) -> npt.NDArray[np.intp]:
-    """Control sets as large as the treated one: all of them, or 200 drawn with a fixed seed."""
-    if size == 1:
-        return np.arange(n_controls, dtype=np.intp)[:, None]
-    if comb(n_controls, size) <= MAX_PLACEBO_SETS:
-        return np.array(list(combinations(range(n_controls), size)), dtype=np.intp)
-    rng = np.random.default_rng(0)
-    drawn = [rng.choice(n_controls, size, replace=False) for _ in range(MAX_PLACEBO_SETS)]
-    return np.sort(np.array(drawn, dtype=np.intp), axis=1)
-
-
-def shifts(fit: Gaps, n_pre: int) -> tuple[Floats, Floats]:
-    """Shift of every gap at the start, and the scale it is measured by [log units]."""
-    reference = fit.gap[n_pre - REFERENCE_DAYS : n_pre]
-    delta = mean_present(fit.gap[n_pre:]) - mean_present(reference)
-    weekly = mean_present(reference.reshape(-1, 7, fit.gap.shape[1]), axis=1)
-    present = np.isfinite(weekly).sum(axis=0)
-    centred = zeroed(weekly - mean_present(weekly))
-    variance = np.where(present > 1, (centred**2).sum(0) / np.maximum(present - 1, 1), 0.0)
-    typical = middle(np.sqrt(variance[1:])) ** 2
-    scale = np.sqrt(SHRINK * variance + (1 - SHRINK) * typical)
-    return delta, np.maximum(scale, SCALE_FLOOR)
 
 
 def judge(fit: Gaps, window: Window, alpha: float) -> Effect:
@@ -750,24 +466,6 @@ def warnings_of(fit: Gaps, n_pre: int, usable: tuple[int, ...], logs: Floats) ->
     usual = max(1.4826 * middle(np.abs(moved)), OUTLYING_FLOOR)
     found += [f"outlying_control:{usable[i]}" for i in np.flatnonzero(np.abs(moved) > 5 * usual)]
     return tuple(found)
-
-
-def steps(logs: Floats, n_pre: int) -> Floats:
-    """How far each control moved at the start, less what the middle one did [log units]."""
-    moved = mean_present(logs[n_pre:]) - mean_present(logs[n_pre - REFERENCE_DAYS : n_pre])
-    return np.asarray(moved - middle(moved))
-
-
-def prefit_rmse(fit: Gaps, n_pre: int) -> Floats:
-    """Root mean square of every gap before the start [log units]."""
-    return np.asarray(np.sqrt(mean_present(fit.gap[:n_pre] ** 2)))
-
-
-def middle(values: Floats) -> float:
-    """Median of a few numbers, many times faster than numpy's."""
-    ordered = np.sort(values)
-    n = len(ordered)
-    return float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
 
 
 def refused_effect(
@@ -882,84 +580,6 @@ def holm(p_values: npt.ArrayLike) -> Floats:
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else steps
     return adjusted
-
-
-def band_series(hourly: npt.ArrayLike, start_hour: int, stop_hour: int) -> Floats:
-    """Daily counts inside a band of local clock hours.
-
-    Parameters
-    ----------
-    hourly : float (n_days, 24, n_sites)
-        NaN where missing.
-    start_hour, stop_hour : int
-        `[start, stop)` in 0..24; a band with `stop <= start` runs over midnight and its early
-        hours count for the date on which it began.
-
-    Returns
-    -------
-    float64 (n_days, n_sites)
-        Mean of the hours present times the band's length; NaN where less than three quarters of
-        the band's hours are present. A gap is never filled with 0.
-    """
-    H = checked_hours(hourly)
-    if not (0 <= start_hour < 24 and 0 < stop_hour <= 24):
-        raise BadArgumentError(f"no band of hours: {start_hour}-{stop_hour}")
-    if stop_hour > start_hour:
-        return scaled_sum(H[:, start_hour:stop_hour])
-    following = np.full_like(H[:, :stop_hour], np.nan)
-    following[:-1] = H[1:, :stop_hour]
-    return scaled_sum(np.concatenate([H[:, start_hour:], following], axis=1))
-
-
-def masked_band_series(hourly: npt.ArrayLike, hours: npt.NDArray[np.bool_]) -> Floats:
-    """Daily counts inside hours that differ from date to date (the dark ones, say).
-
-    Parameters
-    ----------
-    hourly : float (n_days, 24, n_sites)
-    hours : bool (n_days, 24)
-        Which hours belong to the band. A day without any is missing.
-
-    Returns
-    -------
-    float64 (n_days, n_sites)
-        As `band_series`; scaled to that day's number of hours in the band.
-    """
-    H = checked_hours(hourly)
-    if hours.shape != H.shape[:2]:
-        raise ShapeMismatchError(f"hours is {hours.shape}, but hourly has days {H.shape[:2]}")
-    inside = np.where(hours[:, :, None], H, np.nan)
-    wanted = hours.sum(axis=1)[:, None]
-    present = np.isfinite(inside).sum(axis=1)
-    enough = (present >= MIN_VALID_SHARE * wanted) & (wanted > 0)
-    return np.where(enough, mean_present(inside, axis=1) * wanted, np.nan)
-
-
-def scaled_sum(hours: Floats) -> Floats:
-    """Sum over axis 1, scaled to all of it where three quarters are present, else NaN."""
-    n = hours.shape[1]
-    present = np.isfinite(hours).sum(axis=1)
-    return np.where(present >= MIN_VALID_SHARE * n, mean_present(hours, axis=1) * n, np.nan)
-
-
-def checked_hours(hourly: npt.ArrayLike) -> Floats:
-    """`hourly` as float64 (n_days, 24, n_sites), or an error."""
-    H = floats("hourly", hourly)
-    if H.ndim != 3 or H.shape[1] != 24:
-        raise ShapeMismatchError(f"hourly counts must be (n_days, 24, n_sites), not {H.shape}")
-    return H
-
-
-def contrast_series(
-    hourly: npt.ArrayLike, evening: tuple[int, int] = (18, 24), day: tuple[int, int] = (8, 16)
-) -> Floats:
-    """Evening relative to day, as a series that `effect` takes: 1000 (evening + 1) / (day + 1).
-
-    What moves a place at all hours alike (a shop that opens, a counter that counts low) leaves
-    with the ratio; what is left is the third difference, evening against day.
-    """
-    ratio = np.log1p(band_series(hourly, *evening)) - np.log1p(band_series(hourly, *day))
-    return np.asarray(1000 * np.exp(ratio))
 
 
 def effects_by_band(

@@ -6,7 +6,8 @@ from html import escape
 
 import numpy as np
 
-from analytics.before_after import REFERENCE_DAYS, Effect
+from analytics.before_after import Effect
+from analytics.ridge_gaps import REFERENCE_DAYS
 from api.reports.page import percent
 
 __all__ = ["band_chart", "gap_chart"]
