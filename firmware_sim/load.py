@@ -159,9 +159,7 @@ class Sender:
             if due <= 0:
                 await asyncio.sleep(min(TICK_S, 1 / rate))
                 continue
-            for message in self.messages(min(due, BLOCK)):
-                link.send(message)
-                sent += 1
+            sent += link.send_many(self.messages(min(due, BLOCK)))
             # Either way the loop may read receipts meanwhile.
             await (asyncio.sleep(0) if link.has_room else link.room())
         self.counts.unsent += max(int((time.monotonic() - begun) * rate) - sent, 0)
