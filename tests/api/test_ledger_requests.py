@@ -321,3 +321,43 @@ def test_real_complaints_are_joined_far_more_often_than_chance_would(data_dir: P
     )
     assert same_place / len(pairs) > 0.8
     assert chance < len(pairs) / 2
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_repeats_put_among_real_complaints_are_found_again(data_dir: Path) -> None:
+    """Precision and recall where the truth is known: 2,000 repeats among 20,639 real complaints.
+
+    A repeat is a real complaint once more: up to a week later, at the place a phone would say
+    (8 m of error north and east, one standard deviation). Seed 312.
+    """
+    table = pq.read_table(data_dir / "faults" / "nyc_streetlight_complaints_2024.parquet")
+    rows = table.select(["lat", "lon", "date"]).to_pylist()
+    real = [
+        PlacedReport(
+            i, row["lat"], row["lon"], int(row["date"].replace(tzinfo=UTC).timestamp() * 1000)
+        )
+        for i, row in enumerate(rows)
+        if row["lat"] is not None
+    ]
+    rng = np.random.default_rng(312)
+    repeated = [real[i] for i in rng.choice(len(real), 2000, replace=False)]
+    repeats = [
+        PlacedReport(
+            len(rows) + n,
+            (one.lat or 0.0) + rng.normal(0, 8) / 111_000,
+            (one.lon or 0.0) + rng.normal(0, 8) / (111_000 * 0.757),  # cosine of 40.8 degrees
+            one.requested_ms + int(rng.integers(1, 7 * DAY_MS)),
+        )
+        for n, one in enumerate(repeated)
+    ]
+    root = dict(joined([*real, *repeats]))
+    found = sum(r.id in root for r in repeats)
+    right = sum(
+        root.get(r.id) == root.get(one.id, one.id)
+        for r, one in zip(repeats, repeated, strict=True)
+    )
+    recall, precision = right / len(repeats), right / found
+    print(f"recall {recall:.3f}, precision {precision:.3f} of {len(repeats)} repeats")
+    assert recall > 0.85
+    assert precision > 0.9
