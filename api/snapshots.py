@@ -13,7 +13,8 @@ V = TypeVar("V")
 class Snapshots(Generic[V]):
     """Values by name, each made anew when asked for under another version than it was made for.
 
-    Who asks meanwhile waits for it, so that a change costs one making, however many ask.
+    Who asks for it meanwhile waits, so that a change costs one making, however many ask; who asks
+    for another name does not.
 
     Parameters
     ----------
@@ -24,6 +25,7 @@ class Snapshots(Generic[V]):
     def __init__(self, most: int = 1) -> None:
         self._most = most
         self._kept: OrderedDict[Hashable, tuple[Hashable, V]] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def get(self, name: Hashable, version: Hashable, make: Callable[[], V]) -> V:
@@ -36,10 +38,26 @@ class Snapshots(Generic[V]):
             never a value that is older than its version.
         """
         with self._lock:
-            kept = self._kept.get(name)
-            if kept is None or kept[0] != version:
-                kept = self._kept[name] = (version, make())
+            if (kept := self._current(name, version)) is not None:
+                return kept[1]
+            turn = self._making.setdefault(name, threading.Lock())
+        with turn:
+            with self._lock:
+                if (kept := self._current(name, version)) is not None:
+                    return kept[1]
+            value = make()
+            with self._lock:
+                self._making.pop(name, None)
+                self._kept[name] = (version, value)
+                self._kept.move_to_end(name)
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
-            self._kept.move_to_end(name)
-            return kept[1]
+            return value
+
+    def _current(self, name: Hashable, version: Hashable) -> tuple[Hashable, V] | None:
+        """What is kept for this version; asked for just now, it is forgotten last."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != version:
+            return None
+        self._kept.move_to_end(name)
+        return kept

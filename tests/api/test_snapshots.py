@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from contracts.seeded_city import NOW_MS
 from fastapi.testclient import TestClient
 
@@ -51,6 +52,31 @@ def test_who_asks_meanwhile_waits_and_does_not_make_it_again() -> None:
     for thread in threads:
         thread.join()
     assert made == [1]
+
+
+def test_who_asks_for_another_does_not_wait() -> None:
+    kept: Snapshots[str] = Snapshots(most=2)
+    making, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> str:
+        making.set()
+        assert go_on.wait(10)
+        return "slow"
+
+    thread = threading.Thread(target=kept.get, args=("slow", 1, slowly))
+    thread.start()
+    assert making.wait(10)
+    assert kept.get("quick", 1, lambda: "quick") == "quick"
+    go_on.set()
+    thread.join()
+    assert kept.get("slow", 1, lambda: "again") == "slow"
+
+
+def test_what_could_not_be_made_is_tried_again() -> None:
+    kept: Snapshots[int] = Snapshots()
+    with pytest.raises(ZeroDivisionError):
+        kept.get("a", 1, lambda: 1 // 0)
+    assert kept.get("a", 1, lambda: 2) == 2
 
 
 def test_a_round_and_a_new_luminaire_show_at_once(services: Services) -> None:
