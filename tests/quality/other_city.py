@@ -323,6 +323,9 @@ def suitable(town, kind, lamp):
         return False
     if kind in {"lamp_unexpected_on", "switching_error"} and town.switching[lamp] == "feeder":
         return False  # nothing burns on a cable without voltage
+    asleep = town.switching[lamp] == "feeder" and not town.battery[lamp]
+    if asleep and kind in NEEDS_LUX - {"depreciation"}:
+        return False  # silent by day: nothing tells its sensor from its lamp
     if town.sky[lamp] < 0.01 and kind in NEEDS_LUX | {"dimming_failure"} and not town.watts[lamp]:
         return kind == "sensor_stuck" and bool(
             town.lux[lamp]
