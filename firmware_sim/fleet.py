@@ -28,7 +28,7 @@ WRITE_BUFFER = 1 << 20
 FLUSH_BYTES = 1 << 16
 
 CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9  # packet types, 2.2.1
-PUBLISH_QOS1, RETAIN = 0x32, 0x01  # 3.3.1
+PUBLISH_QOS1, PUBLISH_RETAINED = b"\x32", b"\x33"  # 3.3.1
 PUBACK_HEADER = 0x4002  # 3.4: always four bytes, the packet id last
 PINGREQ, DISCONNECT = b"\xc0\x00", b"\xe0\x00"
 REFUSALS = {  # 3.2.2.3
@@ -85,7 +85,7 @@ def publish_packet(message: Outgoing, packet_id: int) -> bytes:
     rest = variable_length(len(topic) + len(payload) + 4)
     return b"".join(
         (
-            b"\x33" if retain else b"\x32", rest, U16.pack(len(topic)), topic,
+            PUBLISH_RETAINED if retain else PUBLISH_QOS1, rest, U16.pack(len(topic)), topic,
             U16.pack(packet_id), payload,
         )
     )  # fmt: skip
