@@ -114,10 +114,20 @@ def postgres(postgres_bin: Path) -> Iterator["PostgresServer"]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a ledger with its schema and nothing in it; to be copied, not used."""
+    from api.ledger import open_ledger
+
+    where = tmp_path_factory.mktemp("empty") / "ops.db"
+    open_ledger(where).close()
+    return where
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where an empty ledger can be: the same test runs over both databases."""
     if request.param == "sqlite":
-        return str(tmp_path / "ops.db")
+        return str(shutil.copy(request.getfixturevalue("empty_ledger"), tmp_path / "ops.db"))
     server: PostgresServer = request.getfixturevalue("postgres")
     return server.emptied()

@@ -1,5 +1,6 @@
 """The schema's life: brought up to this version, never past it, never left half-way."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -26,9 +27,16 @@ def settings(connection: Connection | None = None) -> Config:
     return config
 
 
+@cache
+def revisions() -> tuple[str, ...]:
+    """Every revision this program knows, the newest first: the scripts are read once a process."""
+    scripts = ScriptDirectory.from_config(settings())
+    return tuple(script.revision for script in scripts.walk_revisions())
+
+
 def head() -> str:
     """The newest revision this program knows."""
-    return str(ScriptDirectory.from_config(settings()).get_current_head())
+    return revisions()[0]
 
 
 def current(connection: Connection) -> str | None:
@@ -48,10 +56,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
         if database.dialect == "postgresql":  # two replicas that start together
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
         have = current(connection)
-        known = {
-            script.revision for script in ScriptDirectory.from_config(settings()).walk_revisions()
-        }
-        if have is not None and have not in known:
+        if have is not None and have not in revisions():
             raise BadInputError(
                 f"the ledger has schema {have}, which this version does not know.",
                 remedy="Use the version that wrote it, or a newer one.",
