@@ -15,16 +15,17 @@ from contracts.mosquitto_server import MosquittoServer
 from faults.city import CollectorProcess, rows, until
 from faults.history import RIGHT, Key, check_readings
 
+LONG = os.environ.get("LJUSVAKT_LONG") == "1"
+KILLS = 20 if LONG else 3
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.live,
     pytest.mark.slow,
     pytest.mark.anyio,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(1800 if LONG else 180),
 ]
 
 SEED = int(os.environ.get("LJUSVAKT_SEED", "20261123"))
-KILLS = 20 if os.environ.get("LJUSVAKT_LONG") == "1" else 3
 BORN_MS = 1_790_000_000_000
 QUANTITY = "illuminance_lx"
 

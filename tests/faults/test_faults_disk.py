@@ -14,10 +14,14 @@ from ingest.errors import JournalError
 from ingest.journal import Journal, JournalReader, check_journal
 from ingest.reading import Frame
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
 __all__ = ["library"]
 
 LONG = os.environ.get("LJUSVAKT_LONG") == "1"
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.timeout(3600 if LONG else 300),
+]
 SEED = int(os.environ.get("LJUSVAKT_SEED", "20261123"))
 SCRIPT = journal_process.__file__
 BATCHES = 60

@@ -12,9 +12,14 @@ from contracts.mosquitto_server import MosquittoServer
 from faults.city import CollectorProcess, Devices, publishing, rows, settle
 from faults.history import RIGHT, check_readings
 
-pytestmark = [pytest.mark.faults, pytest.mark.live, pytest.mark.slow, pytest.mark.anyio]
-
 LONG = os.environ.get("LJUSVAKT_LONG") == "1"
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.anyio,
+    pytest.mark.timeout(3600 if LONG else 300),
+]
 SEED = int(os.environ.get("LJUSVAKT_SEED", "20261123"))
 
 
@@ -46,7 +51,6 @@ def test_the_checker_sees_each_kind_of_wrong() -> None:
     assert check_readings(sent, told, [*right[:-1], (("d", "q", 4), 9.0)])["changed"] == 1
 
 
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("collector", ["mqtt5", "paho"], indirect=True)
 async def test_kill_9_at_random_points_loses_nothing(
     server: MosquittoServer, collector: CollectorProcess, request: pytest.FixtureRequest
