@@ -6,7 +6,6 @@ from analytics.grid import Bools, Floats
 from analytics.levels import first_nights, last_median, spread
 from analytics.memory import Memory
 from analytics.nights import Night
-from analytics.rules import Rules
 from analytics.sensor_faults import Verdict
 from analytics.street import Street
 
@@ -25,7 +24,7 @@ RISE = 0.03
 DAYLIGHT_SHARE = 0.5  # all of C would add its noise; half of it measured best over fourteen nights
 
 
-def below_own_scatter(change: Floats, scatter: Floats, least: float) -> Bools:
+def below_own_scatter(change: Floats, scatter: Floats, least: Floats) -> Bools:
     """Changes downwards beyond the limit and beyond four times the luminaire's own scatter."""
     with np.errstate(invalid="ignore"):
         return change < np.minimum(-least, -4 * scatter)
@@ -40,9 +39,14 @@ def explained_by_neighbour(change: Floats, street: Street) -> Bools:
 
 
 def slow_loss(
-    memory: Memory, verdict: Verdict, street: Street, rules: Rules
+    memory: Memory, verdict: Verdict, street: Street, least: Floats
 ) -> tuple[Bools, Floats]:
     """Loss over fourteen nights beyond weather, sensor and neighbours.
+
+    Parameters
+    ----------
+    least : float32 (n,)
+        Loss that counts (log, above 0).
 
     Returns
     -------
@@ -56,13 +60,11 @@ def slow_loss(
     told = DAYLIGHT_SHARE * np.minimum(response, RISE)
     loss = level - told - np.nan_to_num(first_nights(memory.ref_level))
     with np.errstate(invalid="ignore"):
-        still = (verdict.change < -0.6 * rules.slow_loss) & (
-            np.abs(verdict.change) > 0.5 * np.abs(loss)
-        )
+        still = (verdict.change < -0.6 * least) & (np.abs(verdict.change) > 0.5 * np.abs(loss))
         scatter = np.nan_to_num(spread(memory.ref_level))
         lost = (
             still
-            & (loss < -np.maximum(rules.slow_loss, 3 * scatter))
+            & (loss < -np.maximum(least, 3 * scatter))
             & memory.frozen
             & (np.abs(response) < 0.6 * np.abs(loss))
         )

@@ -594,11 +594,14 @@ class Judge:
             # Snow and rain do not brighten the day, and do not take most of the light and leave it.
             spared = self.levels.response_step > 2 * FREE_DOME
             spared |= (self.levels.response_step > -FREE_DOME) & (self.levels.own < DEEP_LOSS)
+        # Before a level is learned the registry's word is no measure of a change; a dark end is.
+        low &= memory.frozen
+        high &= memory.frozen
         low |= (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 3)
         low = (low & ~spared) | high
         seen = np.isfinite(self.levels.own) | np.isfinite(self.levels.response)
         outdoor = ~self.street.tunnel & ~self.is_open(K.SUPPLY_LOSS) & (night.n_lux > 0)
-        outdoor &= memory.frozen & (memory.weather_falls < ANSWERS_WEATHER)
+        outdoor &= memory.weather_falls < ANSWERS_WEATHER
         new = low & ~memory.was_low & outdoor & ~self.taken
         many = new.sum() > max(rules.weather_share * outdoor.sum(), 5)
         if many:
@@ -649,7 +652,15 @@ class Judge:
             for r in rows
             if self.street.segment[r[0]] >= 0
         ]
+<<<<<<< HEAD
+        # In the first nights neither daylight nor its own level tells a lamp from snow.
+        unsure = ~memory.frozen & ~self.street.tunnel & np.isnan(self.levels.response)
+        unsure &= ~(night.power_dark > 0.3) & ~by_report
+        waits = (self.in_company(flag) | unsure) & ~self.is_open(K.LAMP_FAILURE)
+        need = np.where(waits, 2, 1)
+=======
         need = np.where(self.in_company(flag) & ~self.is_open(K.LAMP_FAILURE), 2, 1)
+>>>>>>> 23b471b0fc0c4371b3480922fff16672b43d11e1
         for section in grouped:
             need[section.rows] = 1
         self.settle(
@@ -743,15 +754,20 @@ class Judge:
         verdict = whose_fault(memory, power)
         sigma = np.maximum(np.nan_to_num(spread(memory.ref_level), nan=0.03), 0.015)
         coarse = (0.5 * self.street.resolution_lx / np.maximum(memory.own_lx, 1)).astype(np.float32)
-        low = below_own_scatter(verdict.change + coarse, sigma, rules.level_loss) & memory.frozen
-        known = np.isfinite(memory.levels[:, -1]) & ~self.held
+        # While weather comes and goes, more must be lost before it is the lamp's.
+        rough = ~self.street.tunnel & (self.number - memory.hold_until <= ROUGH_NIGHTS)
+        least = np.where(rough, ROUGH * rules.level_loss, rules.level_loss).astype(np.float32)
+        low = below_own_scatter(verdict.change + coarse, sigma, least) & memory.frozen
+        known = np.isfinite(memory.levels[:, -1]) & ~self.held & ~self.awaits_daylight(verdict)
         alike = ~additive(memory, self.night) & all_night(memory, verdict.change)
         onset = np.full(self.street.n, self.start_ms - 24 * HOUR_MS, dtype=np.int64)
         evidence = {"level": np.exp(verdict.change), "daylight": np.exp(verdict.response)}
         with np.errstate(invalid="ignore"):
             mild = np.abs(verdict.change) < rules.level_loss / 2
             deep = verdict.change < -0.5
-            high = (verdict.change > 0.19) & (verdict.response > 0.15) & memory.frozen
+            # Bare trees let more light through, and more daylight.
+            bright = 0.19 + LEAVES_ON_LIGHT * self.leaves_fallen()
+            high = (verdict.change > bright) & (verdict.response > 0.15) & memory.frozen
             blind = low & verdict.sensor & verdict.step & (verdict.change < -0.42)
             swapped = verdict.step & verdict.sensor & ~blind & (low | high)
             drift = (low | high) & verdict.sensor & ~verdict.step
@@ -782,7 +798,9 @@ class Judge:
             evidence=evidence,
         )
         free = ~self.taken & ~self.darkness.out
-        lost, loss = slow_loss(memory, verdict, self.street, rules)
+        lost, loss = slow_loss(
+            memory, verdict, self.street, least * rules.slow_loss / rules.level_loss
+        )
         slow = ((dimmed & ~verdict.step) | (lost & ~neighbour & alike)) & free
         evidence["loss"] = np.exp(loss)
         evidence["foliage"] = np.exp(verdict.foliage)
@@ -790,6 +808,17 @@ class Judge:
             slow |= leaves_cost_class(memory, verdict, self.about.class_lx) & free
         self.settle(K.DEPRECIATION, slow, known, mild, onset, evidence=evidence)
         self.accept_swaps(swapped & alike & ~self.taken & known, verdict)
+
+    def awaits_daylight(self, verdict: Verdict) -> Bools:
+        """Luminaires whose daylight will tell lamp from sensor, and has not been seen since."""
+        lately = np.isfinite(self.memory.responses[:, -DAYLIGHT_NIGHTS:]).any(axis=1)
+        waiting: Bools = ~self.street.tunnel & np.isnan(verdict.response) & lately
+        return waiting
+
+    def leaves_fallen(self) -> float:
+        """How far the town's leaves have fallen in the weeks looked back over; 0 in spring."""
+        course = self.memory.leaves[np.isfinite(self.memory.leaves)]
+        return float(max(course[-1] - course.min(), 0)) if len(course) else 0.0
 
     def accept_swaps(self, swapped: Bools, verdict: Verdict) -> None:
         """A step of night and day alike that leaves the sensor seeing is another sensor."""
@@ -877,6 +906,13 @@ def learn_habit(memory: Memory, night: Night) -> None:
 
 SLOTS_OF_TWO_DAYS = 288
 SHORT_OF_POWER = 0.90  # of its own power at full light
+<<<<<<< HEAD
+ROUGH = 1.4
+ROUGH_NIGHTS = 4  # after the last hold
+LEAVES_ON_LIGHT = 0.25  # what a street's light gains, of what daylight gains, when leaves fall
+DAYLIGHT_NIGHTS = 10  # without daylight for so long nobody waits for it any more
+=======
+>>>>>>> 23b471b0fc0c4371b3480922fff16672b43d11e1
 BLACK = 0.2  # of its own level: without supply the neighbours are dark as well
 MOST_SWAPS = 0.02  # of the city in one week
 ANSWERS_WEATHER = 3
