@@ -25,9 +25,7 @@ from api.operations.sla import Policy, load_policy
 __all__ = ["Ledger", "open_ledger"]
 
 
-class Ledger(
-    Street, Matters, Orders, Requests, Telling, Reviewing, Situations, Access, Repeats
-):
+class Ledger(Street, Matters, Orders, Requests, Telling, Reviewing, Situations, Access, Repeats):
     """One ledger; safe to use from several threads.
 
     Parameters

@@ -192,7 +192,7 @@ def remember(
             at_ms=at_ms,
             note=note,
             details=dict(details or {}),
-            )
+        )
     )
     session.flush()
 

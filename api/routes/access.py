@@ -256,9 +256,7 @@ def revoke_key(
 # -- audit -------------------------------------------------------------------------------------
 
 
-def audit_page(
-    services: Services, behind: tuple[int, ...] | None, limit: int
-) -> Page[AuditEntry]:
+def audit_page(services: Services, behind: tuple[int, ...] | None, limit: int) -> Page[AuditEntry]:
     """Entries behind the last one seen, the newest first."""
     found = services.ledger.audit_entries(before=behind[0] if behind else None, limit=limit + 1)
     more = len(found) > limit

@@ -354,8 +354,7 @@ def test_repeats_put_among_real_complaints_are_found_again(data_dir: Path) -> No
     root = dict(joined([*real, *repeats]))
     found = sum(r.id in root for r in repeats)
     right = sum(
-        root.get(r.id) == root.get(one.id, one.id)
-        for r, one in zip(repeats, repeated, strict=True)
+        root.get(r.id) == root.get(one.id, one.id) for r, one in zip(repeats, repeated, strict=True)
     )
     recall, precision = right / len(repeats), right / found
     print(f"recall {recall:.3f}, precision {precision:.3f} of {len(repeats)} repeats")
