@@ -652,15 +652,11 @@ class Judge:
             for r in rows
             if self.street.segment[r[0]] >= 0
         ]
-<<<<<<< HEAD
         # In the first nights neither daylight nor its own level tells a lamp from snow.
         unsure = ~memory.frozen & ~self.street.tunnel & np.isnan(self.levels.response)
         unsure &= ~(night.power_dark > 0.3) & ~by_report
         waits = (self.in_company(flag) | unsure) & ~self.is_open(K.LAMP_FAILURE)
         need = np.where(waits, 2, 1)
-=======
-        need = np.where(self.in_company(flag) & ~self.is_open(K.LAMP_FAILURE), 2, 1)
->>>>>>> 23b471b0fc0c4371b3480922fff16672b43d11e1
         for section in grouped:
             need[section.rows] = 1
         self.settle(
@@ -906,13 +902,10 @@ def learn_habit(memory: Memory, night: Night) -> None:
 
 SLOTS_OF_TWO_DAYS = 288
 SHORT_OF_POWER = 0.90  # of its own power at full light
-<<<<<<< HEAD
 ROUGH = 1.4
 ROUGH_NIGHTS = 4  # after the last hold
 LEAVES_ON_LIGHT = 0.25  # what a street's light gains, of what daylight gains, when leaves fall
 DAYLIGHT_NIGHTS = 10  # without daylight for so long nobody waits for it any more
-=======
->>>>>>> 23b471b0fc0c4371b3480922fff16672b43d11e1
 BLACK = 0.2  # of its own level: without supply the neighbours are dark as well
 MOST_SWAPS = 0.02  # of the city in one week
 ANSWERS_WEATHER = 3
