@@ -193,7 +193,7 @@ def test_a_full_journal_hands_over_to_the_store_and_the_import_goes_on(city: Cit
         f"{rng.random() * 100:.3f}\n"
         for n in range(12_000)
     )
-    city.journal.quota_bytes = city.journal.used_bytes + 250_000
+    city.journal.quota_bytes = city.journal.used_bytes + 200_000
     sealer = Sealer(city.journal, city.reader, city.store, now_ms=lambda: NOW_MS)
     with pytest.raises(JournalFullError):
         city.take("a.csv", "device_id,time,power_w\n" + lines)
