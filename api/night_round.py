@@ -55,6 +55,7 @@ __all__ = ["Maintenance", "NightRound", "RoundResult", "State"]
 State = Literal["ok", "faulty", "unknown", "planned"]
 CATCH_UP_NIGHTS = 40
 EVENT_DAYS = 14
+HOUR_MS = 3_600_000
 PLANNED_AT_MOST_MS = 14 * DAY_MS
 
 
@@ -259,11 +260,12 @@ class NightRound:
         if kept:
             return kept[0]
         for number in range(last - CATCH_UP_NIGHTS, last):
-            # Night by night: a city's week of readings would not fit beside everything else.
-            begin, end = window_start(number), window_start(number + 1)
-            heard = any(len(readings.columns(q, start_ms=begin, stop_ms=end)) for q in READ)
-            if heard or readings.events(start_ms=begin, stop_ms=end):
-                return number
+            # Hour by hour: a city's week of readings would not fit beside everything else.
+            for begin in range(window_start(number), window_start(number + 1), HOUR_MS):
+                end = begin + HOUR_MS
+                heard = any(len(readings.columns(q, start_ms=begin, stop_ms=end)) for q in READ)
+                if heard or readings.events(start_ms=begin, stop_ms=end):
+                    return number
         return last
 
     def _settle(self, readings: ReadingSource, number: int, now_ms: int) -> None:

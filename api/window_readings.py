@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["READ", "Grids", "Part", "ReadingSource", "WindowReader", "margin_ms"
 
 READ = (Quantity.ILLUMINANCE, Quantity.POWER, Quantity.LAMP_STATUS, Quantity.DIMMING)
 HOUR_MS = 3_600_000
+CITY = 5_000  # luminaires from which memory is worth a second look at the files
 
 
 class ReadingSource(Protocol):
@@ -124,12 +126,11 @@ class WindowReader:
 
     def read(self, readings: ReadingSource, start_ms: int, now_ms: int) -> Grids:
         """The window that begins at `start_ms`, as it was known at `now_ms`."""
-        n, stop_ms = self.plan.street.n, start_ms + DAY_MS
+        n = self.plan.street.n
         parts: dict[Quantity, Part] = {}
         votes = np.zeros((2, n), dtype=np.int64)
         for quantity in READ:
-            found = readings.columns(quantity, start_ms=start_ms, stop_ms=stop_ms)
-            parts[quantity] = part = self.part(quantity, found, now_ms)
+            parts[quantity] = part = self._window_of(readings, quantity, start_ms, now_ms)
             votes += clock_votes(part.row, part.delta_ms.astype(np.int64), n=n)
         shift = self.shift_of(parts, doubted(votes[0], votes[1]))
         moved = np.flatnonzero(shift).astype(np.int32)
@@ -144,6 +145,29 @@ class WindowReader:
             if other is not None:
                 heard |= np.isfinite(other)
         return Grids(lux, power, status, heard, shift, laid[Quantity.DIMMING])
+
+    def _window_of(
+        self, readings: ReadingSource, quantity: Quantity, start_ms: int, now_ms: int
+    ) -> Part:
+        """One quantity of the window, by device and time.
+
+        A city's is read in two halves, as stores keep UTC days: one day's file is held at a time.
+        """
+        stop_ms = start_ms + DAY_MS
+        edges = [start_ms, stop_ms]
+        if self.plan.street.n > CITY:
+            edges.insert(1, start_ms + DAY_MS // 2)
+        halves = [
+            self.part(quantity, readings.columns(quantity, start_ms=a, stop_ms=b), now_ms)
+            for a, b in pairwise(edges)
+        ]
+        filled = [half for half in halves if len(half)]
+        if len(filled) < 2:
+            return filled[0] if filled else halves[0]
+        whole = joined(filled)
+        del halves, filled
+        # Two sorted runs: a stable sort merges them.
+        return whole.only(np.argsort(whole.row, kind="stable"))
 
     def part(self, quantity: Quantity, found: Columns, now_ms: int) -> Part:
         """Columns by row, of luminaires alone, received by now, without sentinels."""

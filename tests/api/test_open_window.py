@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from street_of_lamps import Street
 
+import api.window_readings
 from analytics.grid import DAY_MS, window_start
 from api.arrivals import ArchiveArrivals, OverlapArrivals
 from api.feed_source import Gathering
@@ -231,3 +232,17 @@ def test_a_lone_time_far_ahead_was_not_taken_later_than_it_came():
     rows.append((Quantity.ILLUMINANCE, 0, 600 * 29 + 36_000, 20.0, 2 - 36_000))
     kept = fresh(feed_of(rows), START + 31 * STEP)
     assert kept.seen_ms[0] < START + 31 * STEP
+
+
+def test_a_city_read_in_halves_is_the_city_read_at_once(monkeypatch):
+    rows = [
+        (Quantity.ILLUMINANCE, d, 300 * k + off, 20.0 + (d + k) % 5, -off + 2)
+        for d, off in enumerate((0, 7200, -5400, 0, 200, 40_000))
+        for k in range(-100, 400)
+    ]
+    source, now_ms = feed_of(rows), START + DAY_MS
+    whole = WindowReader(PLAN).read(source, START, now_ms)
+    monkeypatch.setattr(api.window_readings, "CITY", 0)
+    halves = WindowReader(PLAN).read(source, START, now_ms)
+    np.testing.assert_array_equal(halves.lux, whole.lux)
+    np.testing.assert_array_equal(halves.shift_ms, whole.shift_ms)
