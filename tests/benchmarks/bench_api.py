@@ -115,7 +115,8 @@ def measure(port: int, key: str) -> None:
 def ask_all(reader: Reader) -> None:
     """Ask everything, each in turn with the empty question."""
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    for path, turns in ((LIST, TURNS * 3), *((path, TURNS) for path in PAGES)):
+    # The list comes twice: beside the round that begins with the program, and without one.
+    for path, turns in ((LIST, TURNS), *((path, TURNS) for path in PAGES), (LIST, TURNS * 3)):
         pairs = [(reader.ask(path), reader.ask(EMPTY)) for _ in range(turns)]
         first, *_ = pairs
         took, empty = ([pair[i] for pair in pairs] for i in (0, 1))
