@@ -652,9 +652,11 @@ class Judge:
             for r in rows
             if self.street.segment[r[0]] >= 0
         ]
-        # In the first nights neither daylight nor its own level tells a lamp from snow.
+        # In the first nights neither daylight nor its own level tells a lamp from snow, which comes
+        # to several at once.
         unsure = ~memory.frozen & ~self.street.tunnel & np.isnan(self.levels.response)
-        unsure &= ~(night.power_dark > 0.3) & ~by_report
+        unsure &= flag & ~(night.power_dark > 0.3) & ~by_report
+        unsure &= unsure.sum() >= 3
         waits = (self.in_company(flag) | unsure) & ~self.is_open(K.LAMP_FAILURE)
         need = np.where(waits, 2, 1)
         for section in grouped:
@@ -693,16 +695,31 @@ class Judge:
         )
         watts = np.isfinite(self.night.power_day)
         onset = np.full(self.street.n, self.start_ms, dtype=np.int64)
+        told, blind = self.told(K.LAMP_UNEXPECTED_ON, ~watts)
         self.settle(
             K.LAMP_UNEXPECTED_ON,
-            burning & ~self.taken,
-            known & (watts | ~(self.held | self.doubt)),
-            dark,
+            (burning | told) & ~self.taken,
+            (known & (watts | ~(self.held | self.doubt))) | blind,
+            np.where(blind, ~told, dark),
             onset,
-            need=np.where(watts, 2, 3).astype(np.int32),
+            need=np.where(told, 1, np.where(watts, 2, 3)).astype(np.int32),
             takes=False,
             evidence={"by_day": ratio},
         )
+
+    def told(self, kind: FindingKind, unseen: Bools | None = None) -> tuple[Bools, Bools]:
+        """Faults that devices without a light sensor report themselves, and who those devices are.
+
+        Parameters
+        ----------
+        kind : FindingKind
+        unseen : bool (n,), optional
+            Where nothing else measures this kind; everywhere where not given.
+        """
+        blind = self.memory.lux_nights == 0
+        if unseen is not None:
+            blind &= unseen
+        return blind & self.about.reports.stands(kind, self.end_ms), blind
 
     def cycling(self) -> None:
         """Lamps that go out and come back."""
@@ -710,8 +727,16 @@ class Judge:
         onset = np.full(self.street.n, self.start_ms + 6 * HOUR_MS, dtype=np.int64)
         known = (self.night.n_known >= 10) & ~self.held
         changes = (self.night.falls + self.night.rises).astype(np.float32)
-        flag = cycling & ~self.taken
-        self.settle(K.CYCLING_FAILURE, flag, known, steady, onset, evidence={"changes": changes})
+        told, blind = self.told(K.CYCLING_FAILURE)
+        self.settle(
+            K.CYCLING_FAILURE,
+            (cycling | told) & ~self.taken,
+            known | blind,
+            np.where(blind, ~told, steady),
+            onset,
+            need=np.where(told, 1, 2).astype(np.int32),
+            evidence={"changes": changes},
+        )
 
     def switching(self) -> None:
         """Lamps on late or off early; most of a feeder at once is the feeder's clock."""
@@ -785,12 +810,14 @@ class Judge:
             short &= ~(self.night.power_dark > 0.3)
             short &= ~((self.levels.own > -0.05) & memory.frozen)
         evidence["power"] = power
+        told, blind = self.told(K.DIMMING_FAILURE, np.isnan(power))
         self.settle(
             K.DIMMING_FAILURE,
-            ((dimmed & verdict.step) | short) & free,
-            known | np.isfinite(power),
-            mild & ~short,
+            ((dimmed & verdict.step) | short | told) & free,
+            known | np.isfinite(power) | blind,
+            np.where(blind, ~told, mild & ~short),
             onset,
+            need=np.where(told, 1, 2).astype(np.int32),
             evidence=evidence,
         )
         free = ~self.taken & ~self.darkness.out
