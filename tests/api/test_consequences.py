@@ -28,7 +28,7 @@ TEN_AN_HOUR = Passages(np.full(24, 10.0))
 ZONE = ZoneInfo("Europe/Stockholm")
 
 
-def noon(street, passages, nights=2):
+def noon(street, passages, nights=3):
     engine = NightRound(street.assets, rules=Rules(), features=FeatureStore(), passages=passages)
     store = street.store()
     for night in range(1, nights + 1):
@@ -37,7 +37,7 @@ def noon(street, passages, nights=2):
 
 
 def test_who_passes_in_the_dark_is_counted_where_a_profile_is_known():
-    street = Street(nights=2)
+    street = Street(nights=3)
     street.lit[2, street.at(1, 8) :] = 0
     result = noon(street, {"Dalhem": TEN_AN_HOUR})
     (finding,) = result.findings
@@ -50,7 +50,7 @@ def test_who_passes_in_the_dark_is_counted_where_a_profile_is_known():
 
 
 def test_a_place_without_any_profile_says_nothing_of_people():
-    street = Street(nights=2)
+    street = Street(nights=3)
     street.lit[2, street.at(1, 8) :] = 0
     result = noon(street, {"Elsewhere": TEN_AN_HOUR})
     assert result.exposure == {}
@@ -58,7 +58,7 @@ def test_a_place_without_any_profile_says_nothing_of_people():
 
 
 def test_a_stretch_below_its_class_says_so_with_average_and_least():
-    street = Street(nights=2)
+    street = Street(nights=3)
     street.assets = [replace(a, lighting_class="P2") for a in street.assets]
     street.lit[2, street.at(1, 8) :] = 0
     (finding,) = noon(street, {}).findings
@@ -148,7 +148,7 @@ def test_an_hour_counted_twice_says_nothing_yet():
 
 
 def test_orders_are_ranked_by_who_passes_and_say_how_that_is_known(tmp_path):
-    street = Street(feeders=3, nights=2)
+    street = Street(feeders=3, nights=3)
     sites = {"F0": "Dalhem", "F1": "Torget", "F2": "Lilla torg"}
     street.assets = [
         replace(
@@ -162,7 +162,7 @@ def test_orders_are_ranked_by_who_passes_and_say_how_that_is_known(tmp_path):
     for row in (2, 8, 14):  # one lamp at each place
         street.lit[row, street.at(1, 8) :] = 0
     counter = place("Torget", "C-1", 0, kind=AssetKind.COUNTER, category="square")
-    store = counters(10, street.store(), street.moment(2), 12)
+    store = counters(10, street.store(), street.moment(3), 12)
     with open_ledger(tmp_path / "ops.db") as ledger:
         ledger.put_assets([*street.assets, counter], now_ms=street.moment(0))
         judge = Judge(
@@ -176,6 +176,7 @@ def test_orders_are_ranked_by_who_passes_and_say_how_that_is_known(tmp_path):
         )
         judge(Due(RoundKind.NOON, street.moment(1)))
         judge(Due(RoundKind.NOON, street.moment(2)))
+        judge(Due(RoundKind.NOON, street.moment(3)))
         orders = {o.site: o for o in ledger.work_orders().items}
         assert orders["Torget"].exposure == orders["Lilla torg"].exposure
         assert orders["Torget"].exposure > 100

@@ -1,4 +1,4 @@
-"""The same two nights, written as people write them: the same lamp is found out."""
+"""The same three nights, written as people write them: the same lamp is found out."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from api.feed import read_feed
 from ingest.reading import Quantity
 
 SUMMER = timezone(timedelta(hours=2))
-STREET = Street(feeders=1, lamps=6, nights=2)
+STREET = Street(feeders=1, lamps=6, nights=3)
 STREET.lit[2, STREET.at(1, 8) :] = 0
 
 

@@ -44,27 +44,27 @@ def test_a_healthy_street_raises_nothing():
 
 
 def test_one_dark_lamp_is_one_order_at_the_first_noon():
-    street = Street()
-    street.lit[2, street.at(1, 9) :] = 0
-    result = settle(street, rounds=2)
+    street = Street(nights=6)
+    street.lit[2, street.at(5, 9) :] = 0
+    result = settle(street, rounds=6)
     assert said(result) == [("L0-02", "lamp_failure")]
     finding = result.findings[0]
-    assert finding.raised_ms == window_start(street.first_night + 2)
-    assert abs(finding.start_ms - street.moment(1, 9)) <= 1_200_000
+    assert finding.raised_ms == window_start(street.first_night + 6)
+    assert abs(finding.start_ms - street.moment(5, 9)) <= 1_200_000
     assert finding.cause_id == "L0-02"
     assert result.states["L0-02"] == "faulty"
 
 
 def test_light_ends_the_finding_and_silence_does_not():
-    street = Street(nights=4)
-    street.lit[2, street.at(0, 9) : street.at(2, 0)] = 0
-    street.heard[2, street.at(1, 0) : street.at(2, 0)] = False
+    street = Street(nights=8)
+    street.lit[2, street.at(5, 9) : street.at(7, 0)] = 0
+    street.heard[2, street.at(6, 0) : street.at(7, 0)] = False
     store = street.store()
-    silent = settle(street, rounds=2, store=store)
+    silent = settle(street, rounds=7, store=store)
     assert said(silent, open_only=True) == [("L0-02", "lamp_failure")]
-    lit = settle(street, rounds=3, store=store)
+    lit = settle(street, rounds=8, store=store)
     assert said(lit, open_only=True) == []
-    assert lit.findings[0].end_ms > street.moment(2, 0)
+    assert lit.findings[0].end_ms > street.moment(7, 0)
 
 
 def test_silence_is_not_darkness():
@@ -341,7 +341,7 @@ def test_what_simulated_devices_show_is_marked_also_once_they_are_silent(tmp_pat
 
 
 def test_a_real_device_may_take_over_a_simulated_ones_name():
-    street = Street(nights=2)
+    street = Street(nights=3)
     street.lit[2, street.at(1, 9) :] = 0
     features = FeatureStore()
     features.write_simulated({"L0-02"})
