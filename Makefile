@@ -24,9 +24,9 @@ define install
 	$(if $(UV),@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV),\
 	  @test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) \
 	  || { echo "python3-venv is missing: install it (Debian: apt-get install python3-venv) and run make again." >&2; exit 2; })
-	$(if $(UV),$(UV) pip install -q --python $(BIN)/python --require-hashes -r $(1),\
+	$(if $(UV),$(UV) pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r $(1),\
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1))
-	$(if $(UV),$(UV) pip install -q --python $(BIN)/python --no-deps -e .,\
+	$(if $(UV),$(UV) pip install -q --compile-bytecode --python $(BIN)/python --no-deps -e .,\
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .)
 endef
 
