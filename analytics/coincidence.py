@@ -82,7 +82,7 @@ def near_each_other(rows: Ints, street: Street) -> list[Ints]:
 
 
 def joined_with_sections(
-    found: list[Section], extra: list[Section], onset_ms: Times, earliest: Times, street: Street
+    found: list[Section], extra: list[Section], street: Street
 ) -> list[Section]:
     """Sections with what went in the same moment nearby put into them; each group one matter.
 

@@ -137,7 +137,7 @@ def judge_night(
 
 def push(memory: Memory, night: Night, levels: Levels, alone: Floats, street: Street) -> None:
     """Move the look-back windows on by one night."""
-    late = levels.late + (alone - levels.own)
+    late = (levels.late + (alone - levels.own)).astype(np.float32)
     healthy = ~street.tunnel & ~any_slot(memory.raised) & memory.frozen
     memory.leaves[:-1] = memory.leaves[1:]
     memory.leaves[-1] = course_of_leaves(levels.response, healthy)
@@ -433,7 +433,7 @@ class Judge:
         # Where a gateway is known its own silence is told from a loss of supply.
         quiet = left & silent & (self.street.gateway < 0)
         extra = same_moment(left & ~silent & black, quiet, latest, earliest, self.street)
-        return joined_with_sections(found, extra, latest, earliest, self.street)
+        return joined_with_sections(found, extra, self.street)
 
     def never_heard_feeders(self) -> Bools:
         """Mains-fed luminaires of feeders that never spoke, after two nights of the others."""

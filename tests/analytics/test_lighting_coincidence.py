@@ -96,8 +96,7 @@ def test_who_was_dark_at_dusk_can_have_gone_with_those_that_fell_silent_by_day()
 def test_what_the_registry_hangs_elsewhere_joins_the_section_beside_it():
     section = Section(np.arange(4, dtype=np.int32), CauseKind.FEEDER, 7, 50 * HOUR)
     group = Section(np.arange(4, 9, dtype=np.int32), CauseKind.LUMINAIRE, 4, 50 * HOUR)
-    onset = np.full(9, 50 * HOUR, dtype=np.int64)
-    (found,) = joined_with_sections([section], [group], onset, onset, town(9))
+    (found,) = joined_with_sections([section], [group], town(9))
     assert (found.cause_kind, found.cause) == (CauseKind.FEEDER, 7)
     assert len(found.rows) == 9
 

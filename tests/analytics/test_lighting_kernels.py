@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 from oracles import lighting_loops as loops
 
 from analytics.cause import sections
-from analytics.daylight import group_medians
 from analytics.clocks import clock_shift
+from analytics.daylight import group_medians
 from analytics.grid import (
     SLOT_MS,
     SLOTS,
