@@ -77,20 +77,20 @@ def dimmed_stretch(lux: Floats, seen: Bools) -> tuple[Floats, Floats, Floats]:
     height = np.take_along_axis(later, rose[:, None], 1)[:, 0]
     back = height > -0.5 * depth
     start, stop = edges[fell], np.where(back, edges[rose], s)
+    # Most luminaires burn evenly: only the others are sorted.
+    some = np.flatnonzero(depth < LEAST_FALL)
     slot = np.arange(s)
-    inside = seen & (slot >= start[:, None]) & (slot < stop[:, None])
-    outside = seen & ~inside
+    own, there = lux[some], seen[some]
+    inside = there & (slot >= start[some, None]) & (slot < stop[some, None])
     nan = np.float32(np.nan)
-    (low,) = row_quantiles(np.where(inside, lux, nan), 0.5)
-    (high,) = row_quantiles(np.where(outside, lux, nan), 0.5)
+    (low,) = row_quantiles(np.where(inside, own, nan), 0.5)
+    (high,) = row_quantiles(np.where(there & ~inside, own, nan), 0.5)
     with np.errstate(invalid="ignore", divide="ignore"):
         level = low / high
-        good = (depth < LEAST_FALL) & (level < 0.85) & np.isfinite(level)
-    return (
-        np.where(good, start, nan).astype(np.float32),
-        np.where(good, stop, nan).astype(np.float32),
-        np.where(good, level, nan).astype(np.float32),
-    )
+        good = (level < 0.85) & np.isfinite(level)
+    out = np.full((3, n), np.nan, dtype=np.float32)
+    out[:, some[good]] = start[some[good]], stop[some[good]], level[good]
+    return out[0], out[1], out[2]
 
 
 def learned_habit(start_min: Floats, stop_min: Floats, level: Floats) -> Habit:
