@@ -16,27 +16,27 @@ import uvicorn
 from analytics.rules import Rules
 from api.alerting import Alerting
 from api.app import create_app
-from api.arrivals import ArchiveArrivals, OverlapArrivals
-from api.assets_registry import write_registry
 from api.auth import first_link
 from api.case_office import CaseOffice
 from api.clock import Clock
 from api.datadir import DataDir, kept_name, kept_secret, read_json
-from api.doctor import influx_target
 from api.errors import BadInputError
-from api.evidence_picture import EvidencePicture
-from api.feature_store import FeatureStore
 from api.hand_in import HandIn
-from api.judging import Judge
+from api.keeping.doctor import influx_target
 from api.ledger import Ledger, open_ledger
 from api.ledger.leader import Leader, claim_rounds
 from api.operations.sla import load_policy
-from api.rounds import Rounds
-from api.rules_file import load_rules
 from api.services import Health, Services
 from api.settings import Settings
 from api.situation import SituationMaps, situation_health
-from api.urgency import JournalNews, StoreNews, Urgency
+from api.street.assets_registry import write_registry
+from api.watch.arrivals import ArchiveArrivals, OverlapArrivals
+from api.watch.evidence_picture import EvidencePicture
+from api.watch.feature_store import FeatureStore
+from api.watch.judging import Judge
+from api.watch.rounds import Rounds
+from api.watch.rules_file import load_rules
+from api.watch.urgency import JournalNews, StoreNews, Urgency
 from ingest.broker import RunningBroker, open_broker
 from ingest.collector import Collector
 from ingest.devices import RegistryFile

@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any
 
 from api.assets import Asset
-from api.assets_import import asset_of, text
 from api.bootstrap import Platform, bind, open_platform
 from api.clock import Clock
 from api.datadir import read_json, write_json
@@ -22,6 +21,7 @@ from api.errors import BadInputError
 from api.progress import Progress
 from api.running import side_by_side, stop_signal, until
 from api.settings import Settings
+from api.street.assets_import import asset_of, text
 from firmware_sim.live import LiveCity
 from firmware_sim.scenario import load_scenario
 from firmware_sim.world import City, build_city

@@ -22,16 +22,16 @@ from analytics.activity import State
 from analytics.privacy import PUBLIC_K, ROUND_TO
 from api.assets import Asset
 from api.clock import Clock
-from api.footfall import activity_answer
-from api.holiday_calendar import country_of
 from api.interop.csv_export import SITUATION_TIMES, situation, situation_slot_ms
 from api.interop.geojson import situation_map
 from api.ledger import Ledger
 from api.ledger.situations import SituationMap
 from api.local_time import time_zone
+from api.planning.footfall import activity_answer
+from api.planning.holiday_calendar import country_of
+from api.planning.stored_counts import stored_counts
 from api.services import Health
 from api.settings import Settings
-from api.stored_counts import stored_counts
 from api.tables import csv_text
 from ingest.stores import SeriesStore
 

@@ -17,8 +17,8 @@ from analytics.activity import (
     probability_below,
     probability_of_no_burst,
 )
-from api.counts import Counts
-from api.holiday_calendar import classes_of
+from api.planning.counts import Counts
+from api.planning.holiday_calendar import classes_of
 
 RULES = (("20 an hour", 20.0, np.inf), ("10 % of p90", np.inf, 0.1))
 DRAWS = 60

@@ -35,7 +35,7 @@ from analytics.before_after import (
 )
 from analytics.darkness import light_and_dark
 from analytics.privacy import suppress
-from api.counts import Counts, counts_from_table, without_faults
+from api.planning.counts import Counts, counts_from_table, without_faults
 from api.tables import read_table
 
 SEED = 20260

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from analytics.rules import Rules
-from api.backtest import run_backtest, write_findings
-from api.feed import read_feed
+from api.watch.backtest import run_backtest, write_findings
+from api.watch.feed import read_feed
 from firmware_sim.feed import write_feed
 from firmware_sim.scenario import load_scenario
 from firmware_sim.score import Score, as_facts, read_run, score_runs

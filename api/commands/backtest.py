@@ -33,10 +33,10 @@ def backtest(
 ) -> None:
     """Replay recorded readings noon by noon and write what would have been found, and when."""
     from analytics.rules import Rules
-    from api.backtest import run_backtest, write_findings
     from api.errors import BadInputError
-    from api.feed import read_feed
-    from api.rules_file import load_rules
+    from api.watch.backtest import run_backtest, write_findings
+    from api.watch.feed import read_feed
+    from api.watch.rules_file import load_rules
 
     if feed_dir is None and readings is None:
         raise BadInputError("nothing to replay.", remedy="Name a feed folder, or --readings FILE.")

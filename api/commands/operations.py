@@ -111,9 +111,9 @@ def import_assets(
     as_json: AsJson = False,
 ) -> None:
     """Show what an inventory would change, and change it with --apply."""
-    from api.asset_intake import pairs_of
-    from api.assets_import import import_summary, read_assets
-    from api.segments import infer_segments
+    from api.street.asset_intake import pairs_of
+    from api.street.assets_import import import_summary, read_assets
+    from api.street.segments import infer_segments
 
     found = read_assets(
         file,
@@ -137,9 +137,9 @@ def import_assets(
 
 def publish(ledger: "Ledger", config: Path | None, data: Path | None) -> None:
     """Let ingest know the devices."""
-    from api.assets_registry import write_registry
     from api.datadir import DataDir
     from api.settings import load_settings
+    from api.street.assets_registry import write_registry
 
     settings = load_settings(config, overrides={"data_dir": data} if data else None)
     write_registry(ledger.assets(), DataDir(settings.data_dir).registry)

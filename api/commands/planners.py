@@ -11,7 +11,7 @@ import typer
 from api.errors import BadInputError
 
 if TYPE_CHECKING:
-    from api.counts import Counts
+    from api.planning.counts import Counts
 
 __all__ = ["register"]
 
@@ -69,8 +69,8 @@ def activity(
     as_json: AsJson = False,
 ) -> None:
     """When do places stand empty? Hours of the week with little activity, and how sure that is."""
-    from api.footfall import activity_answer, activity_json
-    from api.holiday_calendar import country_of
+    from api.planning.footfall import activity_answer, activity_json
+    from api.planning.holiday_calendar import country_of
     from api.reports.activity import activity_text
 
     check_language(lang)
@@ -143,8 +143,8 @@ def evaluate_command(
     as_json: AsJson = False,
 ) -> None:
     """Did an intervention change footfall? The change with its interval, or why none is honest."""
-    from api.footfall import EvaluationPlan, evaluate, evaluation_json
-    from api.holiday_calendar import country_of
+    from api.planning.footfall import EvaluationPlan, evaluate, evaluation_json
+    from api.planning.holiday_calendar import country_of
     from api.reports.evaluation import evaluation_page, evaluation_text
 
     check_language(lang)
@@ -201,9 +201,9 @@ def read_counts(
     totals: bool,
 ) -> "Counts":
     """The file as counts."""
-    from api.count_columns import with_known_columns
-    from api.counts import counts_from_table
     from api.local_time import time_zone
+    from api.planning.count_columns import with_known_columns
+    from api.planning.counts import counts_from_table
     from api.tables import read_table
 
     table = with_known_columns(
@@ -214,7 +214,7 @@ def read_counts(
 
 def cleaned(counts: "Counts", country: str, *, keep: bool) -> "Counts":
     """Counts without faulty hours, unless they are to stay."""
-    from api.counts import without_faults
+    from api.planning.counts import without_faults
 
     return counts if keep else without_faults(counts, country)
 
@@ -229,7 +229,7 @@ def located(
     """Where the treated place is, and which sites lie inside its influence zone."""
     if locations is None:
         return position, []
-    from api.places import near_sites, site_positions
+    from api.street.places import near_sites, site_positions
     from api.tables import read_table
 
     places = site_positions(read_table(locations), counts.sites)

@@ -78,7 +78,7 @@ def doctor(
     """Try settings, disk, journal, store, ledger and broker; say what is wrong and what to do."""
     import json
 
-    from api.doctor import examine
+    from api.keeping.doctor import examine
 
     checks = examine(_settings(config, data))
     if as_json:

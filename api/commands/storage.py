@@ -69,7 +69,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write readings or fault reports into a file, also while the program runs."""
-    from api.exporting import FORMATS, export_events, export_readings
+    from api.keeping.exporting import FORMATS, export_events, export_readings
     from api.progress import TextProgress
     from ingest.reading import Quantity
 
@@ -115,7 +115,7 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Copy everything the program keeps, also while it runs."""
-    from api.backup import back_up
+    from api.keeping.backup import back_up
     from api.progress import TextProgress
 
     settings = _settings(config, data)
@@ -142,7 +142,7 @@ def restore_command(
     as_json: JsonOption = False,
 ) -> None:
     """Put a backup into an empty data folder and check it; the program must not run there."""
-    from api.backup import restore
+    from api.keeping.backup import restore
     from api.progress import TextProgress
 
     settings = _settings(config, data)
@@ -164,8 +164,8 @@ def migrate_command(
     """Carry the embedded archive to InfluxDB; token and organisation come from the settings."""
     from dataclasses import replace
 
-    from api.doctor import influx_target
-    from api.migrate import migrate
+    from api.keeping.doctor import influx_target
+    from api.keeping.migrate import migrate
     from api.progress import TextProgress
     from ingest.stores.influx import InfluxStore
 
@@ -373,7 +373,7 @@ class _Parts:
 @contextmanager
 def _writing(settings: "Settings") -> Generator[_Parts]:
     """The data folder for this process alone, with what empties its journal."""
-    from api.doctor import influx_target
+    from api.keeping.doctor import influx_target
     from ingest.shipper import StoreShipper
     from ingest.stores.influx import InfluxStore
 
@@ -421,7 +421,7 @@ def _held(settings: "Settings") -> Generator[tuple["DataDir", "Journal", "Journa
 @contextmanager
 def reading_store(settings: "Settings") -> Generator["SeriesStore"]:
     """The store for reading, beside a program that runs."""
-    from api.doctor import influx_target
+    from api.keeping.doctor import influx_target
     from ingest.journal import JournalReader
     from ingest.stores.parquet import ParquetStore
 

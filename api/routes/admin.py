@@ -11,7 +11,6 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from api.asset_intake import AssetIntake, read_intake
 from api.auth import Needs, Principal, Role
 from api.errors import BadInputError, ConflictError, LjusvaktError
 from api.i18n import Words
@@ -22,6 +21,7 @@ from api.routes.asset_imports import write_intake
 from api.routes.rendering import new_key, page, words_of
 from api.routes.repeats import Repeatable, Sent
 from api.services import ServiceDep, Services
+from api.street.asset_intake import AssetIntake, read_intake
 
 router = APIRouter(prefix="/admin", route_class=Repeatable)
 Admin = Annotated[Principal, Depends(Needs(Role.ADMIN, page=True))]

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Header, Response, UploadFile
 from pydantic import BaseModel, Field
 
-from api.asset_intake import AssetIntake, pairs_of, read_intake
 from api.auth import Needs, Principal, Role
 from api.problems import ProblemError
 from api.routes.access import noted
 from api.routes.repeats import Repeatable
 from api.services import ServiceDep, Services
+from api.street.asset_intake import AssetIntake, pairs_of, read_intake
 
 router = APIRouter(prefix="/api/v1", tags=["assets"], route_class=Repeatable)
 Operator = Annotated[Principal, Depends(Needs(Role.OPERATOR, Role.ADMIN))]

@@ -18,6 +18,7 @@ from api.interop.ical import calendar_of
 from api.ledger.views import OrderFilter, WorkOrder
 from api.operations.states import LuminaireState, LuminaireStatus
 from api.operations.work_orders import WorkOrderState
+from api.planning.stored_counts import counters_by_site, stored_counts
 from api.problems import ProblemError
 from api.routes.access import noted
 from api.routes.assets import visible
@@ -25,7 +26,6 @@ from api.routes.readings import check_may_see, window
 from api.routes.repeats import Repeatable
 from api.routes.shapes import Moment
 from api.services import ServiceDep, Services
-from api.stored_counts import counters_by_site, stored_counts
 from api.tables import csv_text
 from ingest.reading import Quantity
 

@@ -15,9 +15,10 @@ from analytics.before_after import INFLUENCE_ZONE_M
 from analytics.darkness import light_and_dark
 from api.assets import Asset, AssetKind
 from api.auth import EVERYONE, Needs, Principal, Role
-from api.counts import Counts, without_faults
 from api.errors import BadInputError, NotFoundError
-from api.footfall import (
+from api.ledger.interventions import Interventions
+from api.planning.counts import Counts, without_faults
+from api.planning.footfall import (
     Evaluation,
     EvaluationPlan,
     activity_answer,
@@ -29,15 +30,14 @@ from api.footfall import (
     number,
     numbers,
 )
-from api.holiday_calendar import classes_of, country_of
-from api.ledger.interventions import Interventions
-from api.lit_places import FailedLight, failed_light
-from api.places import near_sites
-from api.public_counts import public_table
+from api.planning.holiday_calendar import classes_of, country_of
+from api.planning.lit_places import FailedLight, failed_light
+from api.planning.public_counts import public_table
+from api.planning.stored_counts import counters_by_site, stored_counts
 from api.reports.evaluation import evaluation_page
 from api.routes.shapes import In, ListOf, Name
 from api.services import ServiceDep, Services
-from api.stored_counts import counters_by_site, stored_counts
+from api.street.places import near_sites
 from api.tables import csv_text
 
 router = APIRouter(prefix="/api/v1/footfall", tags=["footfall"])

@@ -24,6 +24,7 @@ from api.interventions import (
     pack_requirements,
 )
 from api.ledger.note_files import MAX_FILES
+from api.planning.stored_counts import counters_by_site
 from api.reports.intervention import (
     KINDS_SV,
     REQUIREMENTS_SV,
@@ -50,7 +51,6 @@ from api.routes.qualitative import NoteIn, kept_file, kept_note
 from api.routes.rendering import new_key, page, words_of
 from api.routes.repeats import Repeatable, Sent
 from api.services import ServiceDep, Services
-from api.stored_counts import counters_by_site
 
 router = APIRouter(prefix="/planning/interventions", route_class=Repeatable)
 Planner = Annotated[

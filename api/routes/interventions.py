@@ -12,17 +12,6 @@ from analytics.before_after import INFLUENCE_ZONE_M, planned_effect
 from api.assets import Asset
 from api.auth import EVERYONE, Needs, Principal
 from api.errors import BadInputError, ConflictError, NotFoundError
-from api.footfall import (
-    Evaluation,
-    EvaluationPlan,
-    band_hours,
-    band_matrix,
-    effect_json,
-    effect_options,
-    evaluate,
-    evaluation_json,
-    number,
-)
 from api.interventions import (
     FACTORS,
     Intervention,
@@ -33,8 +22,19 @@ from api.interventions import (
 from api.ledger.interventions import Interventions
 from api.ledger.note_files import NoteFiles
 from api.ledger.views import WorkOrder
-from api.lit_places import lighting_words, repair_words
-from api.places import near_sites
+from api.planning.footfall import (
+    Evaluation,
+    EvaluationPlan,
+    band_hours,
+    band_matrix,
+    effect_json,
+    effect_options,
+    evaluate,
+    evaluation_json,
+    number,
+)
+from api.planning.lit_places import lighting_words, repair_words
+from api.planning.safety_walks import walk_points_of
 from api.reports.evaluation import band_name, sentence
 from api.reports.intervention import public_page, result_sentence
 from api.reports.page import percent
@@ -57,8 +57,8 @@ from api.routes.footfall import (
 )
 from api.routes.repeats import Repeatable
 from api.routes.shapes import In, ListOf, Name, Text, moment
-from api.safety_walks import walk_points_of
 from api.services import ServiceDep, Services
+from api.street.places import near_sites
 
 router = APIRouter(prefix="/api/v1/interventions", tags=["interventions"], route_class=Repeatable)
 Planner = Annotated[Principal, Depends(Needs(*PLANNERS))]

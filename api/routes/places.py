@@ -10,15 +10,15 @@ from fastapi.responses import Response
 
 from api.assets import Asset, AssetKind
 from api.auth import Needs, Principal, Role
-from api.counts import Counts
 from api.errors import NotFoundError
-from api.footfall import activity_answer, heat_map, low_activity_for_site
-from api.holiday_calendar import country_of
 from api.i18n import Words
+from api.planning.counts import Counts
+from api.planning.footfall import activity_answer, heat_map, low_activity_for_site
+from api.planning.holiday_calendar import country_of
+from api.planning.stored_counts import counters_by_site, stored_counts
 from api.routes.assets import visible
 from api.routes.rendering import json_in_page, page, static, words_of
 from api.services import ServiceDep, Services
-from api.stored_counts import counters_by_site, stored_counts
 
 router = APIRouter()
 Planner = Annotated[

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from api.auth import Needs, Principal, Role
 from api.errors import BadInputError, NotFoundError
-from api.footfall import Evaluation
 from api.i18n import Words
 from api.interventions import Intervention
+from api.planning.footfall import Evaluation
+from api.planning.stored_counts import counters_by_site
 from api.reports.charts import band_chart, gap_chart
 from api.reports.evaluation import (
     answers,
@@ -27,7 +28,6 @@ from api.routes.footfall import EvaluationIn, answer_to, local_today, visible_co
 from api.routes.interventions import records
 from api.routes.rendering import page, words_of
 from api.services import ServiceDep, Services
-from api.stored_counts import counters_by_site
 
 router = APIRouter()
 Planner = Annotated[

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from api.consequences import TAKES_LIGHT, passages_source
-from api.explain import explain, nobody_counts
 from api.i18n import Words
 from api.ledger.views import Evidence, HistoryStep, WorkOrder
 from api.operations.work_orders import WorkOrderState
+from api.watch.consequences import TAKES_LIGHT, passages_source
+from api.watch.explain import explain, nobody_counts
 
 __all__ = [
     "OrderView",

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.assets import Asset
-from api.consequences import passages_source
 from api.ledger.views import (
     ApiKey,
     AuditEntry,
@@ -21,6 +20,7 @@ from api.ledger.views import (
     WorkOrderDetail,
 )
 from api.operations.states import LuminaireState, LuminaireStatus
+from api.watch.consequences import passages_source
 
 __all__ = [
     "AssetOut",

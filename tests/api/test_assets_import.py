@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from api.assets import Asset, Supply, Switching
-from api.assets_import import read_assets
-from api.assets_registry import write_registry
 from api.cli import app
 from api.errors import BadInputError, NotFoundError
 from api.ledger import Ledger, open_ledger
-from api.segments import infer_segments, order_along
+from api.street.assets_import import read_assets
+from api.street.assets_registry import write_registry
+from api.street.segments import infer_segments, order_along
 from ingest.devices import DeviceEntry, Registry
 
 SWEDISH = """Enhet;Stolpnummer;Breddgrad;Längdgrad;Effekt;Belysningscentral;switching;supply

@@ -11,15 +11,15 @@ from analytics.findings import CauseKind, FindingKind
 from analytics.grid import DAY_MS, window_start
 from analytics.rules import Rules
 from api.assets import Asset, AssetKind
-from api.explain import costs, explain
-from api.feature_store import FeatureStore
-from api.judging import Judge
 from api.ledger import open_ledger
-from api.night_round import NightRound
 from api.operations.ranking import ranked
-from api.people import Passages, counted_by_site, passages_by_site
-from api.rounds import Due, RoundKind
 from api.routes.shapes import work_order_detail_out
+from api.watch.explain import costs, explain
+from api.watch.feature_store import FeatureStore
+from api.watch.judging import Judge
+from api.watch.night_round import NightRound
+from api.watch.people import Passages, counted_by_site, passages_by_site
+from api.watch.rounds import Due, RoundKind
 from ingest.reading import Quantity
 from ingest.stores import Columns
 from ingest.stores.memory import MemoryStore

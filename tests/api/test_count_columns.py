@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from api.count_columns import COUNT, SITE, TIME, with_known_columns
-from api.counts import counts_from_table
 from api.errors import BadInputError
 from api.local_time import time_zone
+from api.planning.count_columns import COUNT, SITE, TIME, with_known_columns
+from api.planning.counts import counts_from_table
 from api.tables import Table
 
 STOCKHOLM = time_zone("Europe/Stockholm")

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from api.counts import counts_from_table, without_faults
 from api.errors import BadInputError
-from api.holiday_calendar import classes_of, country_of, special_days
+from api.planning.counts import counts_from_table, without_faults
+from api.planning.holiday_calendar import classes_of, country_of, special_days
 from api.tables import Table
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")

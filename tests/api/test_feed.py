@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from analytics.rules import RANGES, Rules
 from api.cli import app
 from api.errors import BadInputError
-from api.feed import read_feed
-from api.rules_file import load_rules
+from api.watch.feed import read_feed
+from api.watch.rules_file import load_rules
 from ingest.reading import Quantity
 
 NOON = 1_790_251_200_000  # 2026-09-24T12:00Z

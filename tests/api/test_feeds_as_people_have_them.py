@@ -9,11 +9,11 @@ import pytest
 from street_of_lamps import Street
 from typer.testing import CliRunner
 
-import api.feed_tables
+import api.watch.feed_tables
 from analytics.rules import Rules
-from api.backtest import run_backtest
 from api.cli import app
-from api.feed import read_feed
+from api.watch.backtest import run_backtest
+from api.watch.feed import read_feed
 from ingest.reading import Quantity
 
 SUMMER = timezone(timedelta(hours=2))
@@ -115,7 +115,7 @@ def test_a_large_file_is_read_in_pieces_to_the_same_readings(tmp_path, write, mo
 
     whole = everything()
     assert len(whole[0]) == STREET.n * len(STREET.time_ms)
-    monkeypatch.setattr(api.feed_tables, "PIECE_BYTES", 4096)
+    monkeypatch.setattr(api.watch.feed_tables, "PIECE_BYTES", 4096)
     assert everything() == whole
 
 

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from api.counts import Counts
 from api.errors import BadInputError
-from api.footfall import (
+from api.planning.counts import Counts
+from api.planning.footfall import (
     EvaluationPlan,
     activity_answer,
     activity_json,
@@ -18,7 +18,7 @@ from api.footfall import (
     heat_map,
     low_spans,
 )
-from api.public_counts import public_table
+from api.planning.public_counts import public_table
 from api.reports.evaluation import evaluation_page, evaluation_text
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")

@@ -8,8 +8,8 @@ import pytest
 
 from analytics.activity import State
 from analytics.before_after import Exclusion, Refusal, Verdict, effect
-from api.counts import SiteQuality
-from api.footfall import effect_json
+from api.planning.counts import SiteQuality
+from api.planning.footfall import effect_json
 from api.reports.evaluation import EXCLUSIONS_SV, REFUSALS, VERDICTS
 
 DOCS = Path(__file__).parents[2] / "docs"

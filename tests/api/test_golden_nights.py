@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from analytics.rules import Rules
-from api.backtest import run_backtest
-from api.feed import read_feed
+from api.watch.backtest import run_backtest
+from api.watch.feed import read_feed
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NIGHTS = sorted(

@@ -12,8 +12,8 @@ from analytics.before_after import effect
 from api.interventions import FACTORS, Intervention, InterventionKind, Status, pack_requirements
 from api.ledger.views import WorkOrder
 from api.operations.work_orders import WorkOrderState
+from api.planning.safety_walks import walk_points_of
 from api.reports.yearly import yearly_csv, yearly_page, yearly_report
-from api.safety_walks import walk_points_of
 
 URL = "/api/v1/interventions"
 

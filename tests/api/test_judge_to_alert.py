@@ -12,12 +12,12 @@ from street_of_lamps import LAT, LON, Street
 from analytics.rules import Rules
 from api.alerting import Alerting
 from api.clock import Clock
-from api.feature_store import FeatureStore
-from api.judging import Judge
 from api.ledger import open_ledger
 from api.operations.alerts import Channel
-from api.rounds import Due, RoundKind
 from api.settings import NotifySettings, Settings
+from api.watch.feature_store import FeatureStore
+from api.watch.judging import Judge
+from api.watch.rounds import Due, RoundKind
 
 DARK, FEEDERS, LAMPS = 500, 40, 20
 

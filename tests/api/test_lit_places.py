@@ -13,8 +13,8 @@ from analytics.findings import FindingKind
 from api.assets import Asset, AssetKind
 from api.ledger import open_ledger
 from api.ledger.views import OrderFilter
-from api.lit_places import failed_light, lighting_words, luminaires_of, repair_words
 from api.operations.work_orders import Action
+from api.planning.lit_places import failed_light, lighting_words, luminaires_of, repair_words
 
 DAY_MS = 86_400_000
 ZONE = ZoneInfo("Europe/Stockholm")

@@ -9,8 +9,8 @@ from street_of_lamps import Street
 from analytics.grid import window_start
 from analytics.rules import Rules
 from api.assets import Supply
-from api.feature_store import FeatureStore
-from api.night_round import Maintenance, NightRound
+from api.watch.feature_store import FeatureStore
+from api.watch.night_round import Maintenance, NightRound
 from ingest.reading import Flag, Quantity
 from ingest.stores.memory import MemoryStore
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from street_of_lamps import Street
 
-import api.window_readings
+import api.watch.window_readings
 from analytics.grid import DAY_MS, window_start
-from api.arrivals import ArchiveArrivals, OverlapArrivals
-from api.feed_source import Gathering
-from api.open_window import OpenWindow
-from api.street_plan import plan_street
-from api.window_readings import WindowReader
+from api.street.street_plan import plan_street
+from api.watch.arrivals import ArchiveArrivals, OverlapArrivals
+from api.watch.feed_source import Gathering
+from api.watch.open_window import OpenWindow
+from api.watch.window_readings import WindowReader
 from ingest.reading import Flag, Quantity
 from ingest.sealer import Sealer
 from ingest.stores import Columns
@@ -242,7 +242,7 @@ def test_a_city_read_in_halves_is_the_city_read_at_once(monkeypatch):
     ]
     source, now_ms = feed_of(rows), START + DAY_MS
     whole = WindowReader(PLAN).read(source, START, now_ms)
-    monkeypatch.setattr(api.window_readings, "CITY", 0)
+    monkeypatch.setattr(api.watch.window_readings, "CITY", 0)
     halves = WindowReader(PLAN).read(source, START, now_ms)
     np.testing.assert_array_equal(halves.lux, whole.lux)
     np.testing.assert_array_equal(halves.shift_ms, whole.shift_ms)

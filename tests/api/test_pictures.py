@@ -11,7 +11,7 @@ from street_of_lamps import Street
 from analytics.findings import CauseKind, FindingKind, Severity
 from analytics.grid import DAY_MS
 from api.findings import NamedFinding
-from api.pictures import finding_picture
+from api.watch.pictures import finding_picture
 from ingest.reading import Quantity
 from ingest.stores.memory import MemoryStore
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.clock import Clock
-from api.rounds import DAY_MS, MINUTE_MS, NOON_MS, Due, RoundKind, Rounds, due_rounds
+from api.watch.rounds import DAY_MS, MINUTE_MS, NOON_MS, Due, RoundKind, Rounds, due_rounds
 
 EVERY = 10 * MINUTE_MS
 NOON = 20_000 * DAY_MS + NOON_MS

@@ -10,10 +10,10 @@ from contracts.journaled import batch_of, event_batch
 from contracts.series_store import columns_of, rows_of
 from typer.testing import CliRunner
 
-from api.backup import MANIFEST, back_up, contents_of, restore
 from api.cli import app
 from api.datadir import DataDir
 from api.errors import BadInputError, NotFoundError
+from api.keeping.backup import MANIFEST, back_up, contents_of, restore
 from ingest.batch import BadMessage, Batch
 from ingest.journal import Journal, JournalReader
 from ingest.reading import Quantity

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from api.assets import Asset, AssetKind
-from api.stored_counts import counters_by_site, stored_counts
+from api.planning.stored_counts import counters_by_site, stored_counts
 from ingest.reading import Flag, Quantity
 from ingest.stores import Columns
 from ingest.stores.memory import MemoryStore

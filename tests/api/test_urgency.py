@@ -14,8 +14,8 @@ from analytics.grid import Ints
 from analytics.quick import gone_at_once
 from api.clock import Clock
 from api.hand_in import HandIn
-from api.rounds import Due, RoundKind, Rounds
-from api.urgency import JournalNews, StoreNews, Urgency
+from api.watch.rounds import Due, RoundKind, Rounds
+from api.watch.urgency import JournalNews, StoreNews, Urgency
 from ingest.devices import DeviceEntry, Registry
 from ingest.journal import Journal, JournalReader
 from ingest.reading import Quantity

@@ -18,10 +18,10 @@ from street_of_lamps import Street
 from analytics.grid import DAY_MS, SLOTS, window_start
 from analytics.nights import transitions
 from analytics.rules import Rules
-from api.backtest import run_backtest
-from api.feature_store import FeatureStore
-from api.feed import read_feed
-from api.night_round import NightRound
+from api.watch.backtest import run_backtest
+from api.watch.feature_store import FeatureStore
+from api.watch.feed import read_feed
+from api.watch.night_round import NightRound
 from firmware_sim.feed import write_feed
 from firmware_sim.scenario import load_scenario
 from ingest.reading import Quantity

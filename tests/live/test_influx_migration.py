@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from api.cli import app
 from api.errors import LjusvaktError
-from api.migrate import migrate
+from api.keeping.migrate import migrate
 from ingest.errors import StoreDeniedError
 from ingest.reading import Quantity
 from ingest.stores import StoredEvent

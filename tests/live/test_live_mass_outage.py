@@ -15,9 +15,9 @@ from api.assets import Asset
 from api.bootstrap import Part, Platform, open_platform
 from api.clock import Clock
 from api.operations.alerts import Channel
-from api.rounds import Due, RoundKind
 from api.running import side_by_side
 from api.settings import BrokerSettings, NotifySettings, Settings
+from api.watch.rounds import Due, RoundKind
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.anyio]
 DARK, FEEDERS, LAMPS = 500, 40, 20

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from analytics.exposure import nearest_profile
 from analytics.grid import DAY_MS
 from api.assets import Asset, AssetKind
-from api.stored_counts import stored_counts
-from api.window_readings import ReadingSource
+from api.planning.stored_counts import stored_counts
+from api.watch.window_readings import ReadingSource
 from ingest.stores import SeriesStore
 
 __all__ = ["Passages", "counted_by_site", "passages_by_site"]

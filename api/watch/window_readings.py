@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from analytics.clocks import clock_votes, doubted, steady_shift, true_ms
 from analytics.grid import DAY_MS, SLOTS, Bools, Floats, Ints, Times, lay_out
-from api.street_plan import StreetPlan
+from api.street.street_plan import StreetPlan
 from ingest.reading import Quantity
 from ingest.stores import Columns, StoredEvent
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from analytics.grid import DAY_MS, Bools, Floats, Ints, Times, night_of, window_start
 from api.errors import BadInputError
-from api.window_readings import READ
+from api.watch.window_readings import READ
 from ingest.reading import Quantity
 from ingest.stores import Columns, StoredEvent
 

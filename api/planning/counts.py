@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from analytics.count_quality import counts_from_totals, faults, level_shift
 from api.errors import BadInputError
-from api.holiday_calendar import EPOCH, classes_of
 from api.local_time import LocalTime
+from api.planning.holiday_calendar import EPOCH, classes_of
 from api.tables import Table, Times, refuse_identifiers
 
 __all__ = ["Counts", "SiteQuality", "counts_from_rows", "counts_from_table", "without_faults"]

@@ -134,7 +134,7 @@ def explain(
     Parameters
     ----------
     evidence : mapping of str to float
-        The finding's numbers by name, and what `api.consequences` added to them.
+        The finding's numbers by name, and what `api.watch.consequences` added to them.
     note : str
         What the judgement added itself, in English; left out in other languages.
     language : str

@@ -34,9 +34,9 @@ from analytics.before_after import (
 )
 from analytics.darkness import dark_at_midpoint
 from analytics.errors import AnalyticsError
-from api.counts import Counts, SiteQuality
 from api.errors import BadInputError
-from api.holiday_calendar import classes_of
+from api.planning.counts import Counts, SiteQuality
+from api.planning.holiday_calendar import classes_of
 
 __all__ = [
     "ActivityAnswer",

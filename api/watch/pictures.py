@@ -22,8 +22,8 @@ from analytics.nights import DARK_BELOW
 from analytics.sun import sun_elevation
 from api.assets import Asset, AssetKind, Switching
 from api.findings import NamedFinding
-from api.street_plan import HELSINGBORG
-from api.window_readings import ReadingSource
+from api.street.street_plan import HELSINGBORG
+from api.watch.window_readings import ReadingSource
 from ingest.reading import Quantity
 
 __all__ = ["finding_picture"]

@@ -11,8 +11,8 @@ import numpy as np
 
 from analytics.clocks import EARLY_MS, clock_votes, doubted
 from analytics.grid import DAY_MS, SLOT_MS, SLOTS, Bools, Floats, Times, lay_out
-from api.strand import Strand
-from api.window_readings import READ, Part, ReadingSource, WindowReader, joined
+from api.watch.strand import Strand
+from api.watch.window_readings import READ, Part, ReadingSource, WindowReader, joined
 from ingest.reading import Flag, Quantity
 from ingest.stores import Columns
 

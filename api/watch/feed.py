@@ -19,8 +19,8 @@ import pyarrow.compute
 from analytics.grid import DAY_MS
 from api.assets import Asset, AssetKind, Supply, Switching
 from api.errors import BadInputError
-from api.feed_source import FeedSource, Gathering
-from api.feed_tables import (
+from api.watch.feed_source import FeedSource, Gathering
+from api.watch.feed_tables import (
     ArrowTable,
     load_pieces,
     load_table,
@@ -28,8 +28,8 @@ from api.feed_tables import (
     texts_of,
     times_of,
 )
-from api.night_round import Maintenance
-from api.window_readings import READ
+from api.watch.night_round import Maintenance
+from api.watch.window_readings import READ
 from ingest.reading import Quantity
 from ingest.stores import StoredEvent
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from analytics.count_quality import one_direction_lost
 from api.assets import Asset, AssetKind
-from api.counts import Counts, SiteQuality, counts_from_rows, day_totals
-from api.holiday_calendar import EPOCH
 from api.local_time import LocalTime
+from api.planning.counts import Counts, SiteQuality, counts_from_rows, day_totals
+from api.planning.holiday_calendar import EPOCH
 from api.tables import Times
 from ingest.reading import Flag, Quantity
 from ingest.stores import SeriesStore

@@ -39,14 +39,14 @@ from analytics.rules import Rules
 from analytics.street import padded_groups
 from analytics.sun import CIVIL_DARK_DEG, sun_elevation
 from api.assets import Asset
-from api.consequences import Consequences
-from api.feature_store import FeatureStore
 from api.findings import NamedFinding
-from api.open_window import OpenWindow
-from api.people import Passages
-from api.publish import Published, SectionNews
-from api.street_plan import StreetPlan, plan_street
-from api.window_readings import READ, ReadingSource, WindowReader, margin_ms
+from api.street.street_plan import StreetPlan, plan_street
+from api.watch.consequences import Consequences
+from api.watch.feature_store import FeatureStore
+from api.watch.open_window import OpenWindow
+from api.watch.people import Passages
+from api.watch.publish import Published, SectionNews
+from api.watch.window_readings import READ, ReadingSource, WindowReader, margin_ms
 from ingest.reading import Flag
 from ingest.stores import Columns
 

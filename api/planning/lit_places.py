@@ -16,7 +16,7 @@ from api.assets import Asset, AssetKind
 from api.ledger import Ledger
 from api.ledger.views import Evidence, OrderFilter, PlannedWork
 from api.operations.work_orders import WorkOrderState
-from api.places import distance_m
+from api.street.places import distance_m
 
 __all__ = ["FailedLight", "failed_light", "lighting_words", "luminaires_of", "repair_words"]
 

@@ -6,7 +6,7 @@ from datetime import date
 from api.assets import Asset, AssetKind
 from api.errors import BadInputError
 from api.interventions import WalkPoint
-from api.places import distance_m
+from api.street.places import distance_m
 from api.tables import csv_table, refuse_identifiers
 
 __all__ = ["walk_points_of"]

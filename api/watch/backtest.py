@@ -6,11 +6,11 @@ from pathlib import Path
 
 from analytics.grid import DAY_MS, night_of, window_start
 from analytics.rules import Rules
-from api.feature_store import FeatureStore
-from api.feed import Feed
 from api.findings import NamedFinding
-from api.night_round import NightRound, RoundResult
 from api.tables import write_table
+from api.watch.feature_store import FeatureStore
+from api.watch.feed import Feed
+from api.watch.night_round import NightRound, RoundResult
 
 __all__ = ["Backtest", "run_backtest", "write_findings"]
 

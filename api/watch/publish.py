@@ -12,9 +12,9 @@ from typing import Any
 from analytics.confidence import confidence_of
 from analytics.findings import CauseKind, FindingKind, Severity
 from analytics.memory import Episode
-from api.explain import explain
 from api.findings import NamedFinding
-from api.street_plan import StreetPlan
+from api.street.street_plan import StreetPlan
+from api.watch.explain import explain
 
 __all__ = ["Published", "SectionNews"]
 

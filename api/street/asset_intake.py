@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from api.assets import Asset
-from api.assets_import import ImportedAssets, import_summary, read_assets
-from api.assets_registry import write_registry
 from api.datadir import DataDir
 from api.errors import BadInputError
 from api.ledger import Ledger
-from api.segments import infer_segments
+from api.street.assets_import import ImportedAssets, import_summary, read_assets
+from api.street.assets_registry import write_registry
+from api.street.segments import infer_segments
 
 __all__ = ["AssetIntake", "pairs_of", "read_intake"]
 
@@ -70,7 +70,7 @@ def read_intake(
     segments: bool = True,
     whole: bool = False,
 ) -> AssetIntake:
-    """Read an uploaded file; see `api.assets_import.read_assets`.
+    """Read an uploaded file; see `api.street.assets_import.read_assets`.
 
     Raises
     ------

@@ -8,8 +8,8 @@ from api.clock import Clock
 from api.findings import NamedFinding
 from api.ledger import Ledger
 from api.ledger.views import Evidence
-from api.pictures import finding_picture
-from api.window_readings import ReadingSource
+from api.watch.pictures import finding_picture
+from api.watch.window_readings import ReadingSource
 
 __all__ = ["EvidencePicture"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.grid import DAY_MS, Bools, Ints, Times
-from api.window_readings import Part
+from api.watch.window_readings import Part
 
 __all__ = ["Strand"]
 

@@ -9,14 +9,14 @@ import structlog
 
 from analytics.rules import Rules
 from analytics.sun import sun_elevation
-from api.feature_store import FeatureStore
 from api.ledger import Ledger
 from api.ledger.rounds import DarkHours
-from api.night_round import Maintenance, NightRound, RoundResult
 from api.operations.states import LuminaireState
-from api.people import Passages, counted_by_site, passages_by_site
-from api.rounds import DAY_MS, Due, RoundKind
-from api.window_readings import ReadingSource
+from api.watch.feature_store import FeatureStore
+from api.watch.night_round import Maintenance, NightRound, RoundResult
+from api.watch.people import Passages, counted_by_site, passages_by_site
+from api.watch.rounds import DAY_MS, Due, RoundKind
+from api.watch.window_readings import ReadingSource
 from ingest.journal import Journal, JournalReader
 
 __all__ = ["Judge", "dark_hours"]

@@ -71,7 +71,7 @@ class ArchiveArrivals(Passing):
         now_ms: int,
         mark: ArchiveMark | None,
     ) -> tuple[Columns | None, ArchiveMark]:
-        """Readings that came since `mark`; see `api.open_window.Arriving`."""
+        """Readings that came since `mark`; see `api.watch.open_window.Arriving`."""
         del now_ms  # the journal holds only what came
         days = range(start_ms // DAY_MS, (stop_ms - 1) // DAY_MS + 1)
         # The files first: an entry that is sealed while we look shows as a new file next time.

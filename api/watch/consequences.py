@@ -16,10 +16,10 @@ from analytics.grid import Floats, Ints
 from analytics.levels import last_median
 from analytics.lighting_class import P_CLASSES, PClass, meets_class, nights_until_below
 from analytics.memory import Memory
-from api.explain import costs
 from api.findings import NamedFinding
-from api.people import Passages
-from api.street_plan import StreetPlan
+from api.street.street_plan import StreetPlan
+from api.watch.explain import costs
+from api.watch.people import Passages
 
 __all__ = ["TAKES_LIGHT", "Consequences", "passages_source"]
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from analytics.calendar import weekdays
 from analytics.privacy import PUBLIC_K, ROUND_TO, suppress
-from api.counts import Counts
-from api.footfall import numbers
-from api.holiday_calendar import EPOCH
+from api.planning.counts import Counts
+from api.planning.footfall import numbers
+from api.planning.holiday_calendar import EPOCH
 
 __all__ = ["PARTS_OF_DAY", "public_table"]
 

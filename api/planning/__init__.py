@@ -1,0 +1,1 @@
+"""Planners' work: counts of people made fit for statistics, and answers from them."""
