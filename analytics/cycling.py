@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from analytics.grid import Bools, Floats
+from analytics.findings import FindingKind
+from analytics.grid import HOUR_MS, Bools, Floats
+from analytics.judge import Judge
 from analytics.levels import first_nights
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.street import Street
 
-__all__ = ["judge_cycling"]
+__all__ = ["judge_cycling", "settle_cycling"]
 
 LEAST_NIGHTS = 4  # that show how often this luminaire changes anyway
 RESTLESS = 3  # changes a night that are motion control where the feeder's others do it too
@@ -54,3 +56,21 @@ def share_restless(habit: Floats, street: Street) -> Floats:
         return np.ones(len(habit), dtype=np.float32)
     others = (often[f] - restless) / np.maximum(members[f] - 1, 1)
     return np.where(on & (members[f] >= 5), others, 1).astype(np.float32)
+
+
+def settle_cycling(judge: Judge) -> None:
+    """Lamps that go out and come back."""
+    cycling, steady = judge_cycling(judge.night, judge.memory, judge.street)
+    onset = np.full(judge.street.n, judge.start_ms + 6 * HOUR_MS, dtype=np.int64)
+    known = (judge.night.n_known >= 10) & ~judge.held
+    changes = (judge.night.falls + judge.night.rises).astype(np.float32)
+    told, blind = judge.told(FindingKind.CYCLING_FAILURE)
+    judge.settle(
+        FindingKind.CYCLING_FAILURE,
+        (cycling | told) & ~judge.taken,
+        known | blind,
+        np.where(blind, ~told, steady),
+        onset,
+        need=np.where(told, 1, 2).astype(np.int32),
+        evidence={"changes": changes},
+    )

@@ -2,14 +2,16 @@
 
 import numpy as np
 
+from analytics.findings import FindingKind
 from analytics.grid import Bools, Floats
+from analytics.judge import Judge
 from analytics.levels import first_nights, spread
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.rules import Rules
 from analytics.street import Street
 
-__all__ = ["judge_day_burning", "own_light_by_day"]
+__all__ = ["judge_day_burning", "own_light_by_day", "settle_day_burning"]
 
 
 def own_light_by_day(memory: Memory) -> tuple[Floats, Floats]:
@@ -59,3 +61,23 @@ def judge_day_burning(
     known = (watts | np.isfinite(ratio)) & ~street.tunnel
     shown = np.where(watts, night.power_day, ratio).astype(np.float32)
     return burning & known, dark & known, known, shown
+
+
+def settle_day_burning(judge: Judge) -> None:
+    """Lamps that burn by day."""
+    burning, dark, known, ratio = judge_day_burning(
+        judge.night, judge.memory, judge.street, judge.rules
+    )
+    watts = np.isfinite(judge.night.power_day)
+    onset = np.full(judge.street.n, judge.start_ms, dtype=np.int64)
+    told, blind = judge.told(FindingKind.LAMP_UNEXPECTED_ON, ~watts)
+    judge.settle(
+        FindingKind.LAMP_UNEXPECTED_ON,
+        (burning | told) & ~judge.taken,
+        (known & (watts | ~(judge.held | judge.doubt))) | blind,
+        np.where(blind, ~told, dark),
+        onset,
+        need=np.where(told, 1, np.where(watts, 2, 3)).astype(np.int32),
+        takes=False,
+        evidence={"by_day": ratio},
+    )

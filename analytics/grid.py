@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 __all__ = [
     "DAY_MS",
+    "HOUR_MS",
     "NOON_MS",
     "SLOTS",
     "SLOT_MS",
@@ -27,7 +28,8 @@ __all__ = [
 
 SLOT_MS = 600_000
 SLOTS = 144
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 NOON_MS = DAY_MS // 2
 
 # float32 throughout: 33,000 x 144 slots are 19 MB, and no lux sensor has 24 bits.

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.day_and_night import daylight_per_night
+from analytics.findings import FindingKind
 from analytics.grid import Bools, Floats, Ints, row_quantiles
+from analytics.judge import Judge
 from analytics.levels import last_median, spread
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.rules import Rules
 from analytics.street import Street
 
-__all__ = ["Verdict", "judge_stuck", "whose_fault"]
+__all__ = ["Verdict", "judge_stuck", "settle_stuck", "whose_fault"]
 
 READINGS_OF_A_WEEK = 1008
 SURE_FACTOR = 0.4  # standard error that tells lamp (0) from sensor (1)
@@ -192,3 +194,14 @@ def median_near(history: Floats, column: Ints, nights: int) -> Floats:
     (middle,) = row_quantiles(part, 0.5)
     enough = np.count_nonzero(np.isfinite(part), axis=1) >= (2 if nights < 0 else 1)
     return np.where(enough, middle, np.float32(np.nan))
+
+
+def settle_stuck(judge: Judge) -> None:
+    """Sensors that hold one value by day and night."""
+    stuck, moving = judge_stuck(judge.night, judge.memory, judge.street, judge.rules)
+    known = judge.night.n_lux > 0
+    since = judge.night.equal_since_ms
+    count = judge.night.equal_count.astype(np.float32)
+    value = judge.night.equal_value
+    evidence = {"equal_readings": count, "value_lx": value}
+    judge.settle(FindingKind.SENSOR_STUCK, stuck, known, moving, since, evidence=evidence)

@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from analytics.grid import Bools, Floats, Times
+from analytics.grid import HOUR_MS, Bools, Floats, Times
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.rules import Rules
 from analytics.street import Street
 
 __all__ = ["expected_slots", "silent_devices", "silent_tonight"]
-
-HOUR_MS = 3_600_000
 
 
 def expected_slots(street: Street, hours: float) -> Floats:

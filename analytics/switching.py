@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from analytics.cause import Section
+from analytics.findings import CauseKind, FindingKind
 from analytics.grid import Bools, Floats
+from analytics.judge import Judge
 from analytics.levels import first_nights
 from analytics.memory import Memory
 from analytics.nights import Night
@@ -10,7 +13,7 @@ from analytics.street import Street
 
 DEG_PER_MIN = 0.13
 
-__all__ = ["judge_switching", "one_clock"]
+__all__ = ["judge_switching", "one_clock", "settle_switching"]
 
 
 def judge_switching(night: Night, memory: Memory, street: Street) -> tuple[Bools, Bools, Floats]:
@@ -52,3 +55,34 @@ def one_clock(flag: Bools, known: Bools, street: Street) -> Bools:
     wrong = np.bincount(f[inside & known & flag], minlength=size)
     shared = (members >= 6) & (wrong > 0.5 * members)
     return inside & flag & shared[np.maximum(f, 0)] if size else np.zeros(len(f), dtype=bool)
+
+
+def settle_switching(judge: Judge) -> None:
+    """Lamps on late or off early; most of a feeder at once is the feeder's clock."""
+    late, right, excess = judge_switching(judge.night, judge.memory, judge.street)
+    late &= ~judge.taken & judge.memory.frozen
+    known = (judge.night.n_known > 10) & ~judge.held
+    shared = one_clock(late, known, judge.street)
+    members = np.unique(judge.street.feeder[shared])
+    onset = np.full(judge.street.n, judge.start_ms, dtype=np.int64)
+    grouped = [
+        Section(
+            np.flatnonzero(shared & (judge.street.feeder == f)).astype(np.int32),
+            CauseKind.FEEDER,
+            int(f),
+            judge.start_ms,
+        )
+        for f in members
+    ]
+    need = np.where(shared, 2, 3).astype(np.int32)
+    judge.settle(
+        FindingKind.SWITCHING_ERROR,
+        late,
+        known,
+        right,
+        onset,
+        need=need,
+        takes=False,
+        sections=grouped,
+        evidence={"minutes": excess},
+    )

@@ -1,0 +1,69 @@
+"""Communication failures: devices without a reading for a day, the whole gateway's together."""
+
+import numpy as np
+
+from analytics.cause import Section, gateways_down, unnamed_gateways
+from analytics.findings import FindingKind
+from analytics.grid import HOUR_MS
+from analytics.judge import Judge
+from analytics.silence import silent_devices
+
+__all__ = ["settle_silence"]
+
+
+def settle_silence(judge: Judge) -> None:
+    """Devices without a reading for a day, the whole gateway's together."""
+    memory = judge.memory
+    silent = silent_devices(memory, memory.last_seen_ms, judge.street, judge.rules, judge.end_ms)
+    silent &= ~judge.is_open(FindingKind.SUPPLY_LOSS)
+    if judge.deaf:
+        silent[:] = False
+    sections = gateways(judge)
+    for section in sections:
+        silent[section.rows] = True
+    heard = judge.night.n_heard >= 2
+    always = np.ones(judge.street.n, dtype=bool)
+    onset = memory.last_seen_ms
+    hours = ((judge.end_ms - memory.last_seen_ms) / HOUR_MS).astype(np.float32)
+    judge.settle(
+        FindingKind.COMMUNICATION_FAILURE,
+        silent & ~heard,
+        always,
+        heard,
+        onset,
+        sections=sections,
+        evidence={"silent_h": hours},
+    )
+
+
+def gateways(judge: Judge) -> list[Section]:
+    """Gateways behind which nearly everybody fell silent."""
+    memory = judge.memory
+    silent = (memory.last_seen_ms > 0) & (
+        judge.end_ms - memory.last_seen_ms >= judge.rules.gateway_silent_h * HOUR_MS - 600_000
+    )
+    silent &= ~judge.is_open(FindingKind.SUPPLY_LOSS)
+    if judge.deaf:
+        silent[:] = False
+    heard = memory.last_seen_ms > 0
+    found = gateways_down(silent, memory.last_seen_ms, heard, judge.street, judge.whole)
+    found += unnamed_gateways(silent & heard, memory.last_seen_ms, judge.street)
+    return found + gateways_never_heard(judge)
+
+
+def gateways_never_heard(judge: Judge) -> list[Section]:
+    """Gateways of the registry behind which nobody ever spoke, while most of the city does.
+
+    A single luminaire that never spoke is not yet there; a whole gateway full of them is down.
+    """
+    memory = judge.memory
+    never = memory.last_seen_ms == 0
+    if memory.nights_judged < 2 or never.mean() > 0.5:
+        return []
+    start = judge.start_ms - int(memory.nights_judged) * 24 * HOUR_MS
+    since = np.full(judge.street.n, start, dtype=np.int64)
+    return [
+        s
+        for s in gateways_down(never, since, ~judge.planned, judge.street, judge.whole)
+        if len(s.rows) >= 8
+    ]

@@ -1,0 +1,137 @@
+"""What each luminaire is like when well: learned from its first nights, forgotten on repair."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from analytics.daylight import group_medians
+from analytics.grid import Bools, Floats
+from analytics.habits import learned_habit
+from analytics.levels import Levels, first_nights
+from analytics.memory import Memory, remember
+from analytics.nights import Night
+from analytics.street import Street, padded_groups
+
+__all__ = ["learn", "note_maintenance"]
+
+SLOTS_OF_TWO_DAYS = 288
+OLDER_FAULT = 0.35  # of the nominal level: a dead lamp between lit ones reads 0.05-0.3 of its own
+
+
+def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: Street) -> None:
+    """Learn from a healthy night while the reference is open; never adapt it afterwards."""
+    well = ~suspect & (night.n_known > 0)
+    nan = np.float32(np.nan)
+    with np.errstate(invalid="ignore"):
+        # Until its level is known, only what is far below the registry's word is dark.
+        level = night.lux_full / memory.own_lx
+        dark = (night.n_dark > 0.5 * night.n_known) & (memory.frozen | ~(level > OLDER_FAULT))
+    usable = well & ~dark
+    remember(memory.ref_lux, np.where(usable & (night.n_full >= 6), night.lux_full, nan))
+    remember(memory.ref_dim, np.where(usable & (night.n_dim >= 6), night.lux_dim, nan))
+    remember(memory.ref_late, np.where(usable, night.lux_late, nan))
+    remember(memory.ref_am, np.where(~suspect, night.response_am, nan))
+    remember(memory.ref_pm, np.where(~suspect, night.response_pm, nan))
+    remember(memory.ref_power, np.where(usable, night.power_night, nan))
+    switched = usable & (night.n_known > 10)
+    remember(memory.ref_first, np.where(switched, night.first_deg, nan))
+    remember(memory.ref_last, np.where(switched, night.last_deg, nan))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(night.information > 15, night.surplus / night.information, np.nan)
+    remember(memory.ref_surplus, np.where(~suspect, np.clip(ratio, -1, 1), nan).astype(np.float32))
+    fresh = np.isnan(memory.share)
+    memory.share = np.where(fresh, night.share, memory.share).astype(np.float32)
+    learn_habit(memory, night)
+    settle_reference(memory, street, night.dim_level)
+    remember(memory.ref_level, np.where(usable & memory.frozen, levels.own, nan))
+    normal = (night.equal_longest <= SLOTS_OF_TWO_DAYS) & (memory.heard_nights <= 10)
+    memory.longest_run = np.where(
+        normal & (night.n_lux > 0),
+        np.maximum(memory.longest_run, night.equal_longest),
+        memory.longest_run,
+    ).astype(np.int32)
+    memory.run_value, memory.run_count = night.equal_value, night.equal_count
+    memory.run_day, memory.run_night = night.equal_day, night.equal_night
+    memory.run_since_ms = night.equal_since_ms
+
+
+def learn_habit(memory: Memory, night: Night) -> None:
+    """Learn a dimming programme that the registry does not know; then the levels once more."""
+    seen = night.n_known > 10
+    remember(memory.ref_changes, np.where(seen, night.falls + night.rises, np.nan))
+    remember(memory.ref_from, np.where(seen, night.less_from_min, np.nan))
+    remember(memory.ref_until, np.where(seen, night.less_until_min, np.nan))
+    remember(memory.ref_less, np.where(seen, night.less_level, np.nan))
+    unknown = np.isnan(memory.habit_level)
+    if not unknown.any():
+        return
+    found = learned_habit(memory.ref_from, memory.ref_until, memory.ref_less)
+    new = unknown & np.isfinite(found.level) & np.isnan(night.dim_level)
+    memory.habit_from = np.where(new, found.start_min, memory.habit_from)
+    memory.habit_until = np.where(new, found.stop_min, memory.habit_until)
+    memory.habit_level = np.where(new, found.level, memory.habit_level)
+    again = (memory.ref_lux, memory.ref_dim, memory.ref_late, memory.ref_level, memory.ref_power)
+    for buffer in again:
+        buffer[new] = np.nan
+    for history in (memory.levels, memory.late_levels):
+        history[new] = np.nan
+    memory.frozen[new] = False
+
+
+def settle_reference(memory: Memory, street: Street, dim_level: Floats) -> None:
+    """Own level: the registry's while too little was seen, then the median of what was.
+
+    A level below a third of the nominal one is a fault older than the feed: the nominal one stands.
+    Between a third and half a wrong registry is much likelier than an old fault.
+    """
+    open_rows = ~memory.frozen
+    seen = first_nights(memory.ref_lux, least=3)
+    # Nights so short that full light is never asked for: reduced light over its level, or, with
+    # motion, the brightest tenth, which full light is at least.
+    from_dim = first_nights(memory.ref_dim, least=3) / np.nan_to_num(dim_level, nan=1.0)
+    seen = np.where(np.isfinite(seen), seen, from_dim).astype(np.float32)
+    # The registry's nominal values may all be off by the same factor; what peers read corrects
+    # them.
+    nominal = street.nominal_lx * np.exp(peers_over_nominal(seen, street))
+    with np.errstate(invalid="ignore"):
+        own = np.where(np.isfinite(seen) & ~(seen < OLDER_FAULT * nominal), seen, nominal)
+    own = np.where(np.isfinite(own), own, seen)
+    memory.own_lx = np.where(open_rows, own, memory.own_lx).astype(np.float32)
+    dim = first_nights(memory.ref_dim, least=3)
+    memory.own_dim_lx = np.where(open_rows, dim, memory.own_dim_lx).astype(np.float32)
+    learned = np.isfinite(memory.ref_lux).all(axis=1) | np.isfinite(memory.ref_dim).all(axis=1)
+    memory.frozen = memory.frozen | learned
+
+
+def peers_over_nominal(seen: Floats, street: Street) -> Floats:
+    """Log of what a luminaire's peers read over their nominal levels; 0 with fewer than four."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.log(seen / street.nominal_lx)
+    middle, n = group_medians(ratio[:, None], padded_groups(street.peers))
+    return np.where(n >= 4, middle, 0)[:, 0][street.peers].astype(np.float32)
+
+
+def note_maintenance(memory: Memory, fresh: Mapping[str, Bools], number: int) -> None:
+    """After a logged swap or cleaning the luminaire is learned anew; until then it has no level."""
+    for action in ("sensor_swap", "lamp_swap", "cleaned", "repaired"):
+        rows = fresh.get(action)
+        if rows is None or not rows.any():
+            continue
+        forget = [
+            memory.ref_lux,
+            memory.ref_dim,
+            memory.ref_late,
+            memory.ref_level,
+            memory.ref_surplus,
+        ]
+        if action == "lamp_swap":
+            forget.append(memory.ref_power)
+        if action in ("sensor_swap", "cleaned"):
+            forget += [memory.ref_am, memory.ref_pm]
+            memory.share[rows] = np.nan
+        for buffer in forget:
+            buffer[rows] = np.nan
+        for history in (memory.levels, memory.late_levels, memory.responses):
+            history[rows] = np.nan
+        memory.frozen[rows] = False
+        memory.learn_from[rows] = number + 1
