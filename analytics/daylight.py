@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.grid import Bools, Floats, Ints, row_quantiles
+from analytics.grid import Bools, Floats, Ints, count, row_quantiles
 
-__all__ = ["Daylight", "daylight", "fit_sky_share"]
+__all__ = ["Daylight", "daylight", "fit_sky_share", "seen_saturated"]
 
 SKY_FROM_DEG = -0.7  # below it the street is lit and the sky no longer rules the reading
 SUN_FROM_DEG = 3.0  # above it no lamp burns and dusk switching is over
@@ -207,3 +207,21 @@ def surplus_light(
     surplus = (weight * extra).sum(axis=1) * own[:, 0]
     information = weight.sum(axis=1) * own[:, 0] ** 2
     return surplus.astype(np.float32), information.astype(np.float32)
+
+
+def seen_saturated(lux: Floats) -> Floats:
+    """Where each sensor was seen to end: a highest value of 200 lx and more that came four times.
+
+    Registries often do not say it, and the same number at the top again and again is no weather.
+
+    Returns
+    -------
+    float32 (n,)
+        Infinite where nothing of the kind was seen.
+    """
+    if not lux.shape[1]:
+        return np.full(len(lux), np.inf, dtype=np.float32)
+    top = np.fmax.reduce(lux, axis=1)
+    with np.errstate(invalid="ignore"):
+        often = (count(lux == top[:, None]) >= 4) & (top >= 200)
+    return np.where(often, top, np.float32(np.inf)).astype(np.float32)

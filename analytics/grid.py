@@ -19,7 +19,9 @@ __all__ = [
     "Ints",
     "Times",
     "any_slot",
+    "count",
     "last_noon",
+    "last_time",
     "lay_out",
     "night_of",
     "row_quantiles",
@@ -161,3 +163,15 @@ def row_quantiles(a: Floats, *quantiles: float) -> tuple[Floats, ...]:
         # exact.
         out.append((below * (1 - share) + above * share)[..., 0].astype(np.float32, copy=False))
     return tuple(out)
+
+
+def count(mask: Bools) -> Ints:
+    """Number of true slots in each row."""
+    number: Ints = np.count_nonzero(mask, axis=1).astype(np.int32)
+    return number
+
+
+def last_time(mask: Bools, start_ms: int) -> Times:
+    """Start of the last true slot of each row [ms]; 0 where there is none."""
+    last = mask.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1)
+    return np.where(mask.any(axis=1), start_ms + last * SLOT_MS, 0).astype(np.int64)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from analytics.equal_runs import Run
 from analytics.findings import CauseKind, FindingKind
 from analytics.grid import Bools, Floats, Ints, Times
 from analytics.habits import Habit
-from analytics.nights import Known, Run
+from analytics.nights import Known
 
 __all__ = ["KINDS", "KIND_AT", "LOOK_BACK", "REFERENCE_NIGHTS", "Episode", "Memory", "remember"]
 

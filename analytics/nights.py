@@ -11,13 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.asked import Asked, asked_of
-from analytics.daylight import SKY_FROM_DEG, daylight
+from analytics.daylight import SKY_FROM_DEG, daylight, seen_saturated
 from analytics.dimming import Expectation
-from analytics.grid import SLOT_MS, SLOTS, Bools, Floats, Ints, Times, any_slot, row_quantiles
+from analytics.equal_runs import Run, equal_runs
+from analytics.grid import (
+    SLOT_MS,
+    SLOTS,
+    Bools,
+    Floats,
+    Ints,
+    Times,
+    any_slot,
+    count,
+    last_time,
+    row_quantiles,
+)
 from analytics.habits import DAY_MIN, Habit, dimmed_stretch
+from analytics.light_course import dark_ending, switching_elevations, transitions
 from analytics.street import Street
+from analytics.watts import watts
 
-__all__ = ["NIGHT_FEATURES", "Known", "Night", "Run", "blank", "reduce_night", "transitions"]
+__all__ = ["NIGHT_FEATURES", "Known", "Night", "blank", "reduce_night"]
 
 MOTION_DARK_BELOW = 0.7  # of the low level of a motion window
 OUT_BELOW = 0.45  # of the night's own level: lamps that cycle go out ...
@@ -25,7 +39,6 @@ BACK_ABOVE = 0.7  # ... and come back
 DARK_BELOW = 0.5  # of the own lit level: a dead lamp between lit ones reads 0.05-0.3 of it
 LEAST_LIT_LX = 1.0
 SLOTS_AN_HOUR = 6
-DEAD_POWER = 0.06  # of the rated power: drivers on standby take less
 
 
 @dataclass(slots=True)
@@ -46,26 +59,6 @@ class Known:
     own_dim_lx: Floats
     share: Floats
     habit: Habit
-
-
-@dataclass(slots=True)
-class Run:
-    """The run of equal readings that each device was in when the window before ended.
-
-    Attributes
-    ----------
-    value : float32 (n,)
-        NaN where there was none.
-    count, day, night : int32 (n,)
-        Readings in it, those with the sun above 3 degrees, those at night.
-    since_ms : int64 (n,)
-    """
-
-    value: Floats
-    count: Ints
-    day: Ints
-    night: Ints
-    since_ms: Times
 
 
 @dataclass(slots=True)
@@ -208,64 +201,15 @@ class Night:
 
 
 NIGHT_FEATURES = tuple(f.name for f in fields(Night))
-FLOAT_FEATURES = frozenset(
-    [
-        "less_from_min",
-        "less_until_min",
-        "less_level",
-        "tail_level",
-        "dark_before",
-        "power_last",
-        "lux_late",
-        "dim_level",
-        "tail_h",
-        "first_deg",
-        "last_deg",
-        "lux_full",
-        "lux_dim",
-        "lux_high",
-        "own_lx",
-        "response_am",
-        "response_pm",
-        "surplus",
-        "information",
-        "share",
-        "power_night",
-        "power_dark",
-        "power_day",
-        "equal_value",
-    ]
-)
-TIME_FEATURES = frozenset(name for name in NIGHT_FEATURES if name.endswith("_ms"))
+KIND_OF_FEATURE = {f.name: f.type for f in fields(Night)}
 
 
 def blank(name: str, n: int) -> npt.NDArray[np.generic]:
     """The column of a feature about which nothing is known."""
-    if name in FLOAT_FEATURES:
+    kind = KIND_OF_FEATURE[name]
+    if kind == Floats:
         return np.full(n, np.nan, dtype=np.float32)
-    return np.zeros(n, dtype=np.int64 if name in TIME_FEATURES else np.int32)
-
-
-def transitions(dark: Bools, known: Bools) -> tuple[Ints, Ints]:
-    """How often light fell and rose; slots without a reading are skipped, they are not dark.
-
-    Parameters
-    ----------
-    dark, known : bool (n, s)
-
-    Returns
-    -------
-    falls, rises : int32 (n,)
-    """
-    n, s = dark.shape
-    if s == 0:
-        return np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
-    at = np.maximum.accumulate(np.where(known, np.arange(s, dtype=np.int16), np.int16(-1)), axis=1)
-    now = np.take_along_axis(dark, np.maximum(at, 0), 1)
-    both = at[:, :-1] >= 0
-    falls = np.count_nonzero(both & ~now[:, :-1] & now[:, 1:], axis=1)
-    rises = np.count_nonzero(both & now[:, :-1] & ~now[:, 1:], axis=1)
-    return falls.astype(np.int32), rises.astype(np.int32)
+    return np.zeros(n, dtype=np.int64 if kind == Times else np.int32)
 
 
 def reduce_night(
@@ -325,26 +269,19 @@ def reduce_night(
         asked = asked_of(expected, group[rows], columns, own_habit, told)
         burn(out, lux, valid, rows, columns, expected, group, start_ms, known, asked)
         if power is not None:
-            watts(out, power, rows, columns, expected, group, street.rated_w, asked)
+            found = watts(power, rows, columns, expected, group, street.rated_w, asked)
+            out.power_night[rows], out.power_dark[rows] = found.night, found.dark
+            out.power_last[rows], out.power_day[rows] = found.last, found.day
     sunlight(out, lux, street, expected, group, known, members)
-    equal_runs(out, lux, valid, expected, group, start_ms, run)
+    ended, out.equal_longest = equal_runs(lux, valid, expected, group, start_ms, run)
+    out.equal_value, out.equal_count = ended.value, ended.count
+    out.equal_day, out.equal_night = ended.day, ended.night
+    out.equal_since_ms = ended.since_ms
     if power is not None:
         out.n_power = count(np.isfinite(power))
     if status is not None:
         status_bits(out, status)
     return out
-
-
-def count(mask: Bools) -> Ints:
-    """Number of true slots in each row."""
-    number: Ints = np.count_nonzero(mask, axis=1).astype(np.int32)
-    return number
-
-
-def last_time(mask: Bools, start_ms: int) -> Times:
-    """Start of the last true slot of each row [ms]; 0 where there is none."""
-    last = mask.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1)
-    return np.where(mask.any(axis=1), start_ms + last * SLOT_MS, 0).astype(np.int64)
 
 
 def blocks(
@@ -409,7 +346,7 @@ def burn(
 
     elevation = np.stack([e.elevation for e in expected])
     out.first_deg[rows], out.last_deg[rows] = switching_elevations(
-        lux[rows], own, elevation, g, columns
+        lux[rows], np.float32(DARK_BELOW) * own, elevation, g, columns
     )
     at_full = np.where(asked.full, x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
@@ -484,99 +421,6 @@ def dark_times(
     out.tail_level[rows] = np.where(ends_dark, depth, np.nan)
 
 
-def dark_ending(dark: Bools, seen: Bools) -> tuple[Times, Ints, Floats]:
-    """The darkness that a night ended with.
-
-    It is the longest stretch up to the last reading of which five sixths are dark and which begins
-    and ends dark.
-
-    Returns
-    -------
-    first : int64 (n,)
-        Slot in which it begins.
-    readings : int32 (n,)
-        Known readings in it; 0 where the night ended lit.
-    before : float32 (n,)
-        Share of dark readings before it; NaN where there is none.
-    """
-    n_dark = np.cumsum(dark[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
-    n_seen = np.cumsum(seen[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
-    last_two = (n_seen <= 2) & seen
-    ends_dark = ~np.any(last_two & ~dark, axis=1) & seen.any(axis=1)
-    fits = dark & (6 * n_dark >= 5 * n_seen) & ends_dark[:, None]
-    some = fits.any(axis=1)
-    first = np.where(some, np.argmax(fits, axis=1), 0).astype(np.int32)
-    rows = np.arange(len(dark))
-    readings = np.where(some, n_seen[rows, first], 0).astype(np.int32)
-    earlier_seen = n_seen[:, 0] - readings
-    earlier_dark = n_dark[:, 0] - np.where(some, n_dark[rows, first], 0)
-    before = np.where(earlier_seen > 0, earlier_dark / np.maximum(earlier_seen, 1), np.nan)
-    return first.astype(np.int64), readings, before.astype(np.float32)
-
-
-def switching_elevations(
-    lux: Floats, own: Floats, elevation: Floats, group: Ints, columns: slice
-) -> tuple[Floats, Floats]:
-    """Elevation of the sun at the first and the last lit reading of the night.
-
-    Twilight outshines the lamp above -4 degrees, so only slots below that are looked at, from one
-    hour before the night's columns to one hour after.
-    """
-    low, high = max(columns.start - 6, 0), min(columns.stop + 6, SLOTS)
-    deg = elevation[:, low:high]
-    with np.errstate(invalid="ignore"):
-        lit = (lux[:, low:high] >= DARK_BELOW * own[:, None]) & (deg < -4)[group]
-    some = lit.any(axis=1)
-    first = np.argmax(lit, axis=1)
-    last = lit.shape[1] - 1 - np.argmax(lit[:, ::-1], axis=1)
-    first_deg = np.where(some, deg[group, first], np.float32(np.nan))
-    last_deg = np.where(some, deg[group, last], np.float32(np.nan))
-    return first_deg.astype(np.float32), last_deg.astype(np.float32)
-
-
-def watts(
-    out: Night,
-    power: Floats,
-    rows: npt.NDArray[np.intp] | slice,
-    columns: slice,
-    expected: Sequence[Expectation],
-    group: Ints,
-    rated_w: Floats,
-    asked: Asked,
-) -> None:
-    """Power against the commanded level at night, and against the rated power by day."""
-    g = group[rows]
-    relative = power[rows] / rated_w[rows][:, None]
-    night = relative[:, columns]
-    lit = np.stack([e.judged[columns] for e in expected])
-    there = np.isfinite(night) & lit[g]
-    with np.errstate(invalid="ignore"):
-        dead = there & (night < DEAD_POWER)
-    n = count(there)
-    share = count(dead) / np.maximum(n, 1)
-    out.power_dark[rows] = np.where(n >= 4, share, np.nan)
-    # At full light, so that no driver's curve need be known.
-    (middle,) = row_quantiles(np.where(asked.full, night, np.float32(np.nan)), 0.5)
-    out.power_night[rows] = middle
-    out.power_last[rows] = last_readings(np.where(lit[g], night, np.float32(np.nan)))
-    sunny = np.stack([(e.elevation > 5) & ~e.night for e in expected])
-    used = sunny.any(axis=0)
-    if used.any():
-        by_day = np.where(sunny[:, used][g], relative[:, used], np.float32(np.nan))
-        (low,) = row_quantiles(by_day, 0.4)
-        out.power_day[rows] = np.where(count(np.isfinite(by_day)) >= 6, low, np.nan)
-
-
-def last_readings(values: Floats, number: int = 3) -> Floats:
-    """Median of the last few values of each row; NaN with fewer than that."""
-    there = np.isfinite(values)
-    from_end = np.cumsum(there[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
-    (middle,) = row_quantiles(
-        np.where(there & (from_end <= number), values, np.float32(np.nan)), 0.5
-    )
-    return np.where(from_end[:, 0] >= number, middle, np.float32(np.nan))
-
-
 def sunlight(
     out: Night,
     lux: Floats,
@@ -612,63 +456,6 @@ def sunlight(
     out.response_am, out.response_pm = found.response_am, found.response_pm
     out.n_am, out.n_pm = found.n_am, found.n_pm
     out.surplus, out.information = found.surplus, found.information
-
-
-def seen_saturated(lux: Floats) -> Floats:
-    """Where each sensor was seen to end: a highest value of 200 lx and more that came four times.
-
-    Registries often do not say it, and the same number at the top again and again is no weather.
-
-    Returns
-    -------
-    float32 (n,)
-        Infinite where nothing of the kind was seen.
-    """
-    if not lux.shape[1]:
-        return np.full(len(lux), np.inf, dtype=np.float32)
-    top = np.fmax.reduce(lux, axis=1)
-    with np.errstate(invalid="ignore"):
-        often = (count(lux == top[:, None]) >= 4) & (top >= 200)
-    return np.where(often, top, np.float32(np.inf)).astype(np.float32)
-
-
-def equal_runs(
-    out: Night,
-    lux: Floats,
-    valid: Bools,
-    expected: Sequence[Expectation],
-    group: Ints,
-    start_ms: int,
-    run: Run,
-) -> None:
-    """Runs of equal consecutive readings, carried over from window to window."""
-    n, s = lux.shape
-    index = np.arange(s, dtype=np.int16)
-    at = np.maximum.accumulate(np.where(valid, index, np.int16(-1)), axis=1)
-    before = np.concatenate([np.full((n, 1), -1, dtype=np.int16), at[:, :-1]], axis=1)
-    previous = np.take_along_axis(lux, np.maximum(before, 0), 1)
-    fresh = before < 0
-    previous = np.where(fresh, run.value[:, None], previous)
-    breaks = valid & ~(lux == previous)
-    any_break = breaks.any(axis=1)
-    start = np.where(any_break, s - 1 - np.argmax(breaks[:, ::-1], axis=1), 0)
-    inside = valid & (index >= start[:, None])
-    sun = np.stack([e.elevation > 3 for e in expected])[group]
-    dark = np.stack([e.elevation < -6 for e in expected])[group]
-    carried = ~any_break
-    out.equal_count = count(inside) + np.where(carried, run.count, 0).astype(np.int32)
-    out.equal_day = count(inside & sun) + np.where(carried, run.day, 0).astype(np.int32)
-    out.equal_night = count(inside & dark) + np.where(carried, run.night, 0).astype(np.int32)
-    last = at[:, -1]
-    value = np.take_along_axis(lux, np.maximum(last, 0)[:, None].astype(np.intp), 1)[:, 0]
-    out.equal_value = np.where(last >= 0, value, run.value).astype(np.float32)
-    out.equal_since_ms = np.where(carried, run.since_ms, start_ms + start * SLOT_MS).astype(
-        np.int64
-    )
-    # The longest normal run, for tunnels: counted in slots between breaks, which is what it spans.
-    begun = np.maximum.accumulate(np.where(breaks, index, np.int16(0)), axis=1)
-    spans = np.where(valid, index - begun + 1, 0).max(axis=1, initial=0)
-    out.equal_longest = np.maximum(spans, out.equal_count).astype(np.int32)
 
 
 def status_bits(out: Night, status: Floats) -> None:

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles import lighting_loops as loops
 
-from analytics.daylight import clipped_mean, surplus_light
+from analytics.daylight import clipped_mean, seen_saturated, surplus_light
 from analytics.dimming import Expectation
+from analytics.equal_runs import Run, equal_runs
 from analytics.grid import SLOTS, window_start
-from analytics.nights import Night, Run, equal_runs, seen_saturated
 
 DEVICES = 3
 known = st.one_of(st.just(float("nan")), st.floats(0.125, 64, width=32))
@@ -36,11 +36,10 @@ NOON = window_start(20_000)
 
 
 def runs_of(lux, value, count, start_ms=NOON):
-    out = Night.empty(len(lux))
     zeros = np.zeros(len(lux), dtype=np.int32)
     run = Run(value, count, zeros, zeros, np.zeros(len(lux), dtype=np.int64))
-    equal_runs(out, lux, np.isfinite(lux), [no_expectation()], zeros, start_ms, run)
-    return out
+    ended, _ = equal_runs(lux, np.isfinite(lux), [no_expectation()], zeros, start_ms, run)
+    return ended
 
 
 @settings(max_examples=40, deadline=None)
@@ -53,7 +52,7 @@ def test_runs_of_equal_readings_are_those_of_the_loop(lux, value, count):
     out = runs_of(lux, value, count)
     for i in range(DEVICES):
         expected = loops.last_run(lux[i], (value[i], count[i]))
-        assert (out.equal_value[i], out.equal_count[i]) == expected
+        assert (out.value[i], out.count[i]) == expected
 
 
 def test_a_run_counts_the_same_on_any_day():
@@ -61,8 +60,8 @@ def test_a_run_counts_the_same_on_any_day():
     nothing = np.full(1, np.nan, np.float32), np.zeros(1, np.int32)
     first = runs_of(lux, *nothing)
     later = runs_of(lux, *nothing, start_ms=window_start(20_007))
-    assert first.equal_count[0] == later.equal_count[0] == SLOTS
-    assert later.equal_since_ms[0] - first.equal_since_ms[0] == 7 * 86_400_000
+    assert first.count[0] == later.count[0] == SLOTS
+    assert later.since_ms[0] - first.since_ms[0] == 7 * 86_400_000
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,7 +18,7 @@ from analytics.grid import (
     row_quantiles,
     window_start,
 )
-from analytics.nights import dark_ending, transitions
+from analytics.light_course import dark_ending, transitions
 from analytics.street import cable_neighbours, padded_groups, peer_groups
 
 NOON = window_start(20_000)

@@ -16,7 +16,7 @@ from oracles import lighting_loops
 from street_of_lamps import Street
 
 from analytics.grid import DAY_MS, SLOTS, window_start
-from analytics.nights import transitions
+from analytics.light_course import transitions
 from analytics.rules import Rules
 from api.watch.backtest import run_backtest
 from api.watch.feature_store import FeatureStore

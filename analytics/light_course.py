@@ -1,0 +1,79 @@
+"""How light came and went in a night: on and off, there and back, and the dark end of it."""
+
+import numpy as np
+
+from analytics.grid import SLOTS, Bools, Floats, Ints, Times
+
+__all__ = ["dark_ending", "switching_elevations", "transitions"]
+
+
+def transitions(dark: Bools, known: Bools) -> tuple[Ints, Ints]:
+    """How often light fell and rose; slots without a reading are skipped, they are not dark.
+
+    Parameters
+    ----------
+    dark, known : bool (n, s)
+
+    Returns
+    -------
+    falls, rises : int32 (n,)
+    """
+    n, s = dark.shape
+    if s == 0:
+        return np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
+    at = np.maximum.accumulate(np.where(known, np.arange(s, dtype=np.int16), np.int16(-1)), axis=1)
+    now = np.take_along_axis(dark, np.maximum(at, 0), 1)
+    both = at[:, :-1] >= 0
+    falls = np.count_nonzero(both & ~now[:, :-1] & now[:, 1:], axis=1)
+    rises = np.count_nonzero(both & now[:, :-1] & ~now[:, 1:], axis=1)
+    return falls.astype(np.int32), rises.astype(np.int32)
+
+
+def dark_ending(dark: Bools, seen: Bools) -> tuple[Times, Ints, Floats]:
+    """The darkness that a night ended with.
+
+    It is the longest stretch up to the last reading of which five sixths are dark and which begins
+    and ends dark.
+
+    Returns
+    -------
+    first : int64 (n,)
+        Slot in which it begins.
+    readings : int32 (n,)
+        Known readings in it; 0 where the night ended lit.
+    before : float32 (n,)
+        Share of dark readings before it; NaN where there is none.
+    """
+    n_dark = np.cumsum(dark[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
+    n_seen = np.cumsum(seen[:, ::-1], axis=1, dtype=np.int16)[:, ::-1]
+    last_two = (n_seen <= 2) & seen
+    ends_dark = ~np.any(last_two & ~dark, axis=1) & seen.any(axis=1)
+    fits = dark & (6 * n_dark >= 5 * n_seen) & ends_dark[:, None]
+    some = fits.any(axis=1)
+    first = np.where(some, np.argmax(fits, axis=1), 0).astype(np.int32)
+    rows = np.arange(len(dark))
+    readings = np.where(some, n_seen[rows, first], 0).astype(np.int32)
+    earlier_seen = n_seen[:, 0] - readings
+    earlier_dark = n_dark[:, 0] - np.where(some, n_dark[rows, first], 0)
+    before = np.where(earlier_seen > 0, earlier_dark / np.maximum(earlier_seen, 1), np.nan)
+    return first.astype(np.int64), readings, before.astype(np.float32)
+
+
+def switching_elevations(
+    lux: Floats, lit_from: Floats, elevation: Floats, group: Ints, columns: slice
+) -> tuple[Floats, Floats]:
+    """Elevation of the sun at the first and the last lit reading of the night.
+
+    Twilight outshines the lamp above -4 degrees, so only slots below that are looked at, from one
+    hour before the night's columns to one hour after. Lit is what reaches `lit_from` [lx].
+    """
+    low, high = max(columns.start - 6, 0), min(columns.stop + 6, SLOTS)
+    deg = elevation[:, low:high]
+    with np.errstate(invalid="ignore"):
+        lit = (lux[:, low:high] >= lit_from[:, None]) & (deg < -4)[group]
+    some = lit.any(axis=1)
+    first = np.argmax(lit, axis=1)
+    last = lit.shape[1] - 1 - np.argmax(lit[:, ::-1], axis=1)
+    first_deg = np.where(some, deg[group, first], np.float32(np.nan))
+    last_deg = np.where(some, deg[group, last], np.float32(np.nan))
+    return first_deg.astype(np.float32), last_deg.astype(np.float32)
