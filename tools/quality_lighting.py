@@ -15,7 +15,7 @@ from firmware_sim.feed import write_feed
 from firmware_sim.scenario import load_scenario
 from firmware_sim.score import Score, as_facts, read_run, score_runs
 
-SEEDS = {"realistic": (101, 102, 103, 104), "hard": (201, 202)}
+SEEDS = {"realistic": tuple(range(101, 111)), "hard": tuple(range(201, 205))}
 CONFIDENCE_STEP = 0.1
 TABLE_HEAD = (
     "| feed | seed | macro-F1 | lamp out by 1st / 2nd noon | false orders | per 1,000 lamp-nights "

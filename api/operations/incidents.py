@@ -242,17 +242,21 @@ def judge(
     key: str, before: Known | None, said: list[NamedFinding], complete_since_ms: int | None
 ) -> Wanted | None:
     """How one incident stands after the round; None where the round says nothing about it."""
+    merged = before is not None and before.state is IncidentState.MERGED
+    # Merged stays merged until something stands under its own name again.
+    if merged and not any(f.end_ms is None and not f.withdrawn for f in said):
+        return None
     now_known = dict(before.findings) if before else {}
     names = {(f.device_id, f.kind) for f in said}
+
+    def taken_back(old: KnownFinding) -> bool:
+        """Not repeated by a round that judged it; or, after a merger, kept by the other since."""
+        return merged or (complete_since_ms is not None and old.start_ms >= complete_since_ms)
+
     gone = [
         name
         for name, old in now_known.items()
-        if complete_since_ms is not None
-        and old.open
-        and old.start_ms >= complete_since_ms
-        and name not in names
-        and before is not None
-        and before.state is IncidentState.OPEN
+        if old.open and name not in names and taken_back(old)
     ]
     if not said and not gone:
         return None
@@ -265,9 +269,6 @@ def judge(
             f.device_id, f.kind, f.start_ms, f.end_ms, f.withdrawn
         )
     state = state_of(now_known.values())
-    # Merged stays merged while the round only repeats what was there, all of it over.
-    if before and before.state is IncidentState.MERGED and state is not IncidentState.OPEN:
-        return None
     wanted = Wanted(key, state, said, withdrawn=gone, confirmed=bool(before and before.confirmed))
     wanted.kind = kind_of(now_known.values(), said, before)
     wanted.entries = list(entries_of(before, wanted, now_known))

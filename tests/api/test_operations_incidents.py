@@ -147,6 +147,33 @@ def test_single_lamps_that_turn_out_to_be_one_feeder_are_merged_into_it() -> Non
     # The stuck sensor is another crew's matter: C stays.
 
 
+def test_what_was_merged_stays_so_while_only_ends_are_told_of_it() -> None:
+    feeder = [finding(d, "feeder/F0") for d in ("d1", "d2")]
+    alone = [finding(d, f"lamp/{d}") for d in ("d1", "d2")]
+    held = remembered({}, plan_round({}, feeder))
+    held = remembered(held, plan_round(held, alone))
+    assert held["feeder/F0"].state is IncidentState.MERGED
+    over = [finding(d, key, end=5000) for d, key in (("d1", "lamp/d1"), ("d1", "feeder/F0"))]
+    said = [*over, alone[1]]
+    plan = plan_round(held, said, complete_since_ms=0)
+    assert whats(plan) == {"lamp/d1": [What.CLEARED]}
+    held = remembered(held, plan)
+    assert plan_round(held, said, complete_since_ms=0).incidents == ()
+
+
+def test_what_stands_again_under_its_own_name_brings_back_only_what_is_told() -> None:
+    feeder = [finding(d, "feeder/F0") for d in ("d1", "d2")]
+    held = remembered({}, plan_round({}, feeder))
+    held = remembered(held, plan_round(held, [finding(d, f"lamp/{d}") for d in ("d1", "d2")]))
+    plan = plan_round(held, feeder[:1])
+    (back,) = [w for w in plan.incidents if w.key == "feeder/F0"]
+    assert back.state is IncidentState.OPEN
+    assert back.withdrawn == [("d2", FindingKind.LAMP_FAILURE)]
+    held = remembered(held, plan)
+    assert plan_round(held, feeder[:1]).incidents == ()
+    assert plan_round(held, feeder[:1], complete_since_ms=9_000).incidents == ()
+
+
 def test_an_incident_of_which_one_luminaire_is_elsewhere_is_not_merged() -> None:
     known = remembered({}, plan_round({}, [finding("a", "X"), finding("b", "X")]))
     plan = plan_round(known, [finding("a", "F")])
