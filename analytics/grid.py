@@ -20,7 +20,6 @@ __all__ = [
     "Times",
     "any_slot",
     "count",
-    "last_noon",
     "last_time",
     "lay_out",
     "night_of",
@@ -49,11 +48,6 @@ def night_of(time_ms: int) -> int:
 def window_start(night: int) -> int:
     """The noon at which a night's window begins [ms, UTC]."""
     return night * DAY_MS + NOON_MS
-
-
-def last_noon(time_ms: int) -> int:
-    """The latest noon UTC that is not after this moment [ms, UTC]."""
-    return window_start(night_of(time_ms))
 
 
 def lay_out(

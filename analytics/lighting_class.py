@@ -17,9 +17,7 @@ import numpy as np
 
 from analytics.grid import Floats, row_quantiles
 
-__all__ = ["EDITION", "P_CLASSES", "PClass", "meets_class", "nights_until_below"]
-
-EDITION = "EN 13201-2:2015"
+__all__ = ["P_CLASSES", "PClass", "meets_class", "nights_until_below"]
 
 
 @dataclass(frozen=True, slots=True)
