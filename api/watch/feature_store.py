@@ -90,6 +90,13 @@ class FeatureStore:
                 columns[name] = blank(name, len(there))
         return align_night(Night(**columns), there, names)  # type: ignore[arg-type]  # dtypes by blank()
 
+    def lacks(self, number: int) -> bool:
+        """Whether a night was kept by a version that knew fewer features."""
+        if self.root is None:
+            return False
+        where = self.root / "features" / f"night={night_name(number)}" / "part.parquet"
+        return where.exists() and not set(NIGHT_FEATURES) <= set(pq.read_schema(where).names)
+
     # --- what was remembered ---------------------------------------------------------------------
 
     def write_memory(self, names: Sequence[str], memory: Memory) -> None:

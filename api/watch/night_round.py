@@ -260,18 +260,27 @@ class NightRound:
         if kept:
             return kept[0]
         for number in range(last - CATCH_UP_NIGHTS, last):
-            # Hour by hour: a city's week of readings would not fit beside everything else.
-            for begin in range(window_start(number), window_start(number + 1), HOUR_MS):
-                end = begin + HOUR_MS
-                heard = any(len(readings.columns(q, start_ms=begin, stop_ms=end)) for q in READ)
-                if heard or readings.events(start_ms=begin, stop_ms=end):
-                    return number
+            if self._holds(readings, number):
+                return number
         return last
+
+    def _holds(self, readings: ReadingSource, number: int) -> bool:
+        """Whether anything was received in a night."""
+        # Hour by hour: a city's week of readings would not fit beside everything else.
+        for begin in range(window_start(number), window_start(number + 1), HOUR_MS):
+            end = begin + HOUR_MS
+            if any(len(readings.columns(q, start_ms=begin, stop_ms=end)) for q in READ):
+                return True
+            if readings.events(start_ms=begin, stop_ms=end):
+                return True
+        return False
 
     def _settle(self, readings: ReadingSource, number: int, now_ms: int) -> None:
         """Reduce a night, unless its features are kept and clean, and judge it."""
         night = None
-        if number not in self._dirty:
+        # A night kept by an older version is reduced anew while its readings are there.
+        anew = self.features.lacks(number) and self._holds(readings, number)
+        if number not in self._dirty and not anew:
             night = self.features.read_night(number, self.street.names)
         if night is None:
             night = self._reduce(readings, number, now_ms)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from street_of_lamps import Street
 
@@ -221,6 +222,22 @@ def test_everything_remembered_can_be_rebuilt_from_the_features(tmp_path):
     assert after.nights_judged == 0
     assert [f.incident for f in after.findings] == [f.incident for f in before.findings]
     assert [f.raised_ms for f in after.findings] == [f.raised_ms for f in before.findings]
+
+
+def test_nights_kept_by_a_version_that_knew_fewer_features_are_reduced_anew(tmp_path):
+    street = Street(nights=5)
+    street.lit[2, street.at(1, 9) :] = 0
+    store = street.store()
+    settle(street, features=FeatureStore(tmp_path), store=store)
+    new = {part: part.read_bytes() for part in (tmp_path / "features").rglob("part.parquet")}
+    for part in new:
+        night = pq.read_table(part)
+        pq.write_table(night.drop_columns(night.column_names[-1]), part)
+    for checkpoint in (tmp_path / "memory").glob("*.npz"):
+        checkpoint.unlink()
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore(tmp_path))
+    engine.noon_round(store, window_start(street.first_night + 5))
+    assert {part: part.read_bytes() for part in new} == new
 
 
 @pytest.mark.parametrize("supply", [Supply.BATTERY, Supply.MAINS])
