@@ -7,6 +7,7 @@ over one connection; `make bench` prints both.
 """
 
 import http.client
+import itertools
 import os
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
 # Messages a second: each luminaire every five minutes.
 RATE = int(os.environ.get("LJUSVAKT_BENCH_RATE", "110"))
 TURNS = int(os.environ.get("LJUSVAKT_BENCH_TURNS", "300"))
+KEYS = 40  # so that none meets the limit of requests a minute
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
@@ -80,15 +82,16 @@ def archive(folder: Path, now_ms: int) -> None:
 class Reader:
     """Asks over one connection that is kept, as a browser does."""
 
-    def __init__(self, port: int, key: str) -> None:
+    def __init__(self, port: int, keys: Sequence[str]) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.close = self.connection.close
-        self.headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "gzip"}
+        self.keys = itertools.cycle(keys)
 
     def ask(self, path: str) -> float:
         """Milliseconds to the last byte of the answer."""
+        headers = {"Authorization": f"Bearer {next(self.keys)}", "Accept-Encoding": "gzip"}
         began = time.perf_counter()
-        self.connection.request("GET", path, headers=self.headers)
+        self.connection.request("GET", path, headers=headers)
         answer = self.connection.getresponse()
         body = answer.read()
         took = (time.perf_counter() - began) * 1000
@@ -106,9 +109,9 @@ def tell(name: str, took: Sequence[float], empty: Sequence[float]) -> None:
     )
 
 
-def measure(port: int, key: str) -> None:
+def measure(port: int, keys: Sequence[str]) -> None:
     """Over one connection."""
-    with closing(Reader(port, key)) as reader:
+    with closing(Reader(port, keys)) as reader:
         ask_all(reader)
 
 
@@ -125,15 +128,18 @@ def ask_all(reader: Reader) -> None:
             print(f"{'':44} the first one {first[0]:.0f} ms")
 
 
-def filled(ledger: Ledger, data: Path) -> str:
-    """The city in a ledger and its readings in a folder; a key of an operator."""
+def filled(ledger: Ledger, data: Path) -> list[str]:
+    """The city in a ledger and its readings in a folder; keys of operators, each asking seldom."""
     now_ms = time.time_ns() // 1_000_000
     fill_city(ledger, now_ms)
     archive(data / "archive", now_ms)
     # As if the program had been away for a while: a light round is due, no night is.
     write_json(data / "rounds.json", {"last_ms": now_ms - 20 * MINUTE_MS})
-    key = ledger.create_key("bench", roles=["operator"], now_ms=now_ms - HOUR_MS)
-    return key.secret
+    made = (
+        ledger.create_key(f"bench {n}", roles=["operator"], now_ms=now_ms - HOUR_MS)
+        for n in range(KEYS)
+    )
+    return [key.secret for key in made]
 
 
 @pytest.fixture
@@ -157,7 +163,7 @@ def run(url: str, data: Path, port: int, broker: MosquittoServer, parts: Sequenc
     """Start the parts over a filled city, let it report, and measure."""
     data.mkdir()
     with open_ledger(url or data / "ops.db") as ledger:
-        key = filled(ledger, data)
+        keys = filled(ledger, data)
     environment = bare_environment(
         LEDGER__URL=url,
         DATA_DIR=str(data),
@@ -174,7 +180,7 @@ def run(url: str, data: Path, port: int, broker: MosquittoServer, parts: Sequenc
         city = reporting(broker)
         stack.callback(city.wait)
         stack.callback(city.kill)
-        measure(port, key)
+        measure(port, keys)
 
 
 def test_one_process(tmp_path: Path, free_port: int, broker: MosquittoServer) -> None:
