@@ -48,6 +48,7 @@ WHOLE_QUANTITIES = frozenset(
     }
 )
 _INT64 = 2**63
+_FLAGS = 2**8
 _LINE = re.compile(
     r"(?P<measurement>[a-z0-9_]+),device=(?P<device>[A-Za-z0-9_-]{1,64})"
     r"(?:,event=(?P<event>[a-z0-9_]{1,64}))? (?P<fields>.+) (?P<time>-?[0-9]{1,19})"
@@ -122,6 +123,8 @@ def event_line(event: StoredEvent) -> str:
         raise UnwritableError(f"event name {event.event!r}")
     if not all(-_INT64 <= n < _INT64 for n in (event.time_ms, event.received_ms)):
         raise UnwritableError(f"time {event.time_ms} or {event.received_ms}")
+    if not 0 <= event.flags < _FLAGS:
+        raise UnwritableError(f"flags {event.flags}")
     info = event.info.replace("\\", "\\\\").replace('"', '\\"')
     if any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in info):
         raise UnwritableError(f"info {event.info!r} holds control characters")
@@ -171,16 +174,21 @@ def parse_reading(line: str) -> tuple[Quantity, Columns]:
         quantity = Quantity(found["measurement"])
         text = fields["value"]
         value = float(_integer(text)) if quantity in WHOLE_QUANTITIES else float(text)
-        return quantity, Columns(
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+            kept = np.array([value], QUANTITIES[quantity].archive_type).astype(np.float64)
+        columns = Columns(
             np.zeros(1, np.int32),
             np.array([int(found["time"])], np.int64),
-            np.array([value], QUANTITIES[quantity].archive_type).astype(np.float64),
+            kept,
             np.array([_integer(fields["received_ms"])], np.int64),
             np.array([_integer(fields["flags"])], np.uint8),
             [found["device"]],
         )
     except (KeyError, ValueError, OverflowError) as error:
         raise UnwritableError(f"not a reading: {line[:200]!r}") from error
+    if reading_lines(quantity, columns) != [line]:
+        raise UnwritableError(f"not a reading as it is written here: {line[:200]!r}")
+    return quantity, columns
 
 
 def parse_event(line: str) -> StoredEvent:
@@ -196,7 +204,7 @@ def parse_event(line: str) -> StoredEvent:
         raise UnwritableError(f"not a fault report: {line[:200]!r}")
     try:
         active = {"true": True, "false": False}[fields["active"]]
-        return StoredEvent(
+        event = StoredEvent(
             found["device"],
             int(found["time"]),
             _integer(fields["received_ms"]),
@@ -207,6 +215,9 @@ def parse_event(line: str) -> StoredEvent:
         )
     except KeyError as error:
         raise UnwritableError(f"not a fault report: {line[:200]!r}") from error
+    if event_line(event) != line:
+        raise UnwritableError(f"not a fault report as it is written here: {line[:200]!r}")
+    return event
 
 
 def together(lines: Sequence[str]) -> bytes:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from contracts.series_store import columns_of, rows_of
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import UnwritableError
@@ -111,13 +111,59 @@ def test_lines_look_as_the_operators_guide_shows_them() -> None:
     ]
 
 
-@given(st.text(max_size=80) | st.binary(max_size=80).map(lambda b: b.decode("latin-1")))
-def test_no_text_makes_the_reader_do_worse_than_its_own_error(text) -> None:
-    for parse in (parse_reading, parse_event):
+READING = "illuminance_lx,device=L-1 value=23.4,received_ms=17i,flags=3i 16"
+COUNT = "people_in,device=F-1 value=12i,received_ms=17i,flags=0i 16"
+REPORT = str(event_line(StoredEvent("L-1", 16, 17, "lamp_failure", True, 'a "b"', 2)))
+damage = (
+    st.text(max_size=3)
+    | st.text(st.sampled_from('0123456789-.eif_na\\", ='), max_size=20)
+    | st.sampled_from(["nan", "inf", "1e300", "1_0", "99999999999999999999i", "256i", "-0"])
+)
+
+
+@st.composite
+def damaged_lines(draw):
+    """A line of ours with a stretch of it, usually short, written over with something else."""
+    line = draw(st.sampled_from([READING, COUNT, REPORT]))
+    start = draw(st.integers(0, len(line)))
+    stop = min(len(line), start + draw(st.integers(0, 6)))
+    return line[:start] + draw(damage) + line[stop:]
+
+
+def written_again(text) -> str | None:
+    """What the reader makes of a text, as the writer writes it; None where it takes it for none."""
+    for read, write in (
+        (parse_reading, lambda found: together(reading_lines(*found)).decode()),
+        (parse_event, event_line),
+    ):
         try:
-            parse(text)
+            found = read(text)
         except UnwritableError:
             continue
+        return str(write(found))
+    return None
+
+
+@settings(max_examples=400)
+@given(
+    damaged_lines()
+    | st.text(max_size=80)
+    | st.binary(max_size=80).map(lambda b: b.decode("latin-1"))
+)
+@example(READING)
+@example(COUNT)
+@example(REPORT)
+@example(READING.replace("23.4", "nan"))
+@example(READING.replace("23.4", "1e300"))
+@example(REPORT.replace("17i", "99999999999999999999i"))
+@example(REPORT.replace("flags=2i", "flags=256i"))
+def test_a_text_is_a_line_the_writer_writes_or_refused_by_the_readers_own_error(text) -> None:
+    assert written_again(text) in {text, None}
+
+
+@pytest.mark.parametrize("line", [READING, COUNT, REPORT])
+def test_our_own_lines_are_read(line) -> None:
+    assert written_again(line) == line
 
 
 @pytest.mark.parametrize(
