@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, gammainc, ndtri
+from scipy.special import gammainc, ndtri
 
 from analytics.arrays import floats, is_whole
 from analytics.errors import BadArgumentError, ShapeMismatchError
@@ -23,9 +23,7 @@ __all__ = [
     "State",
     "compare",
     "dark_and_empty",
-    "exceptional_low",
     "fold_into_weeks",
-    "hour_probability",
     "low_activity",
 ]
 
@@ -51,7 +49,6 @@ BURST_PRIOR_HOURS = 200.0  # what that rate weighs against the place's own hours
 PERSISTENT_P = 0.9
 PERSISTENT_FITS = 4
 PERSISTENT_MIN = 3
-EXCEPTIONAL = 0.025
 DARK_AND_EMPTY_P = 0.9
 
 
@@ -90,8 +87,6 @@ class LowActivity:
         Of the hours in the window, 0..1.
     mean_variance : float64 (168, n_sites)
         Of the mean of the coming eight weeks.
-    hour_variance : float64 (168, n_sites)
-        Of one coming hour.
     """
 
     expected: Floats
@@ -103,7 +98,6 @@ class LowActivity:
     n_weeks: npt.NDArray[np.int64]
     share_present: Floats
     mean_variance: Floats
-    hour_variance: Floats
 
 
 def low_activity(
@@ -182,7 +176,6 @@ def low_activity(
         n_weeks=fit.n,
         share_present=np.asarray(present, dtype=np.float64),
         mean_variance=fit.mean_variance,
-        hour_variance=fit.hour_variance,
     )
 
 
@@ -401,41 +394,6 @@ def persistence(
         weeks = fold_into_weeks(hours[part], classes[part])
         low.append(probability_low(weeks, fit_cells(weeks), threshold) >= PERSISTENT_P)
     return np.sum(low, axis=0) >= PERSISTENT_MIN, len(low)
-
-
-def hour_probability(fit: LowActivity, cell: npt.ArrayLike, count: npt.ArrayLike) -> Floats:
-    """Probability of at most this many people in one coming hour (exact negative binomial).
-
-    Parameters
-    ----------
-    fit : LowActivity
-    cell : int (n,) or (n, n_sites)
-        Hour of the week of each row.
-    count : float (n, n_sites)
-
-    Returns
-    -------
-    float64 (n, n_sites)
-        NaN where the count or the cell is not known.
-    """
-    rows = np.asarray(cell, dtype=np.int64)
-    counted = np.asarray(count, dtype=np.float64)
-    mean, variance = fit.expected[rows], fit.hour_variance[rows]
-    known = np.isfinite(mean) & np.isfinite(counted) & (fit.n_weeks[rows] >= MIN_WEEKS)
-    mean = np.where(known, mean, 1.0)
-    shape = mean**2 / np.maximum(np.where(known, variance, 2.0) - mean, 1e-9)
-    k = np.where(known, np.floor(counted), 0.0)
-    return np.where(known, betainc(shape, k + 1, shape / (shape + mean)), np.nan)
-
-
-def exceptional_low(fit: LowActivity, cell: npt.ArrayLike, count: npt.ArrayLike) -> Bools:
-    """Hours with fewer people than one such hour in forty has, at a place that is not empty.
-
-    Same arguments as `hour_probability`. False where anything is missing.
-    """
-    rows = np.asarray(cell, dtype=np.int64)
-    rare = hour_probability(fit, rows, count) < EXCEPTIONAL
-    return rare & (fit.p_low[rows] < 0.5)
 
 
 def dark_and_empty(p_low: Floats, classes: npt.ArrayLike, dark: npt.ArrayLike) -> Bools:

@@ -123,6 +123,9 @@ def without_copies(
     would foretell each other perfectly, and the interval would have no width.
     """
     block = table[window.first : window.stop]
+    totals = np.sort(np.add.reduce(zeroed(block[:, [*sites, *candidates]])))
+    if not ((totals[1:] == totals[:-1]) & (totals[1:] > 0)).any():
+        return candidates, ()  # no two have counted as many in all
     seen = {block[:, site].tobytes() for site in sites if varies(block[:, site])}
     kept: list[int] = []
     copies: list[tuple[int, Exclusion]] = []

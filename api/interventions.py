@@ -110,7 +110,7 @@ class Intervention:
     start, end : date
         First day; day on which a temporary test was ended (None: to stay).
     band : str
-        Hours the hypothesis is about; see `api.planning.footfall.EvaluationPlan`.
+        Hours the hypothesis is about; see `api.planning.evaluation.EvaluationPlan`.
     factors : tuple of int
         Which of the eight it aims at.
     plan : mapping or None

@@ -27,7 +27,7 @@ from api.interop.geojson import situation_map
 from api.ledger import Ledger
 from api.ledger.situations import SituationMap
 from api.local_time import time_zone
-from api.planning.footfall import activity_answer
+from api.planning.activity import activity_answer
 from api.planning.holiday_calendar import country_of
 from api.planning.stored_counts import stored_counts
 from api.services import Health

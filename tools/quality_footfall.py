@@ -26,15 +26,11 @@ from scipy.special import stdtrit
 
 from analytics.activity import fit_cells
 from analytics.after_dark import case_hours, change, control_hours
-from analytics.before_after import (
-    MAX_PRE_DAYS,
-    band_series,
-    contrast_series,
-    effect,
-    screen,
-)
+from analytics.bands import band_series, contrast_series
+from analytics.before_after import MAX_PRE_DAYS, effect
 from analytics.darkness import light_and_dark
 from analytics.privacy import suppress
+from analytics.side_by_side import screen
 from api.planning.counts import Counts, counts_from_table, without_faults
 from api.tables import read_table
 

@@ -69,7 +69,7 @@ def activity(
     as_json: AsJson = False,
 ) -> None:
     """When do places stand empty? Hours of the week with little activity, and how sure that is."""
-    from api.planning.footfall import activity_answer, activity_json
+    from api.planning.activity import activity_answer, activity_json
     from api.planning.holiday_calendar import country_of
     from api.reports.activity import activity_text
 
@@ -143,7 +143,7 @@ def evaluate_command(
     as_json: AsJson = False,
 ) -> None:
     """Did an intervention change footfall? The change with its interval, or why none is honest."""
-    from api.planning.footfall import EvaluationPlan, evaluate, evaluation_json
+    from api.planning.evaluation import EvaluationPlan, evaluate, evaluation_json
     from api.planning.holiday_calendar import country_of
     from api.reports.evaluation import evaluation_page, evaluation_text
 

@@ -7,8 +7,8 @@ import numpy as np
 from analytics.calendar import weekdays
 from analytics.privacy import PUBLIC_K, ROUND_TO, suppress
 from api.planning.counts import Counts
-from api.planning.footfall import numbers
 from api.planning.holiday_calendar import EPOCH
+from api.planning.plain_values import numbers
 
 __all__ = ["PARTS_OF_DAY", "public_table"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.planning.footfall import WEEKDAYS_EN, WEEKDAYS_SV, ActivityAnswer, low_activity_for_site
+from api.planning.activity import WEEKDAYS_EN, WEEKDAYS_SV, ActivityAnswer, low_activity_for_site
 from api.reports.evaluation import quality_name
 from api.reports.page import decimal
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from analytics.before_after import Effect, Refusal, Verdict
-from api.planning.footfall import ASSUMPTIONS, BandAnswer, Evaluation, evaluation_json
+from api.planning.evaluation import ASSUMPTIONS, BandAnswer, Evaluation, evaluation_json
 from api.reports.charts import band_chart, gap_chart
 from api.reports.page import SIMULATED, definition_list, document, percent, table
 

@@ -17,21 +17,12 @@ from api.assets import Asset, AssetKind
 from api.auth import EVERYONE, Needs, Principal, Role
 from api.errors import BadInputError, NotFoundError
 from api.ledger.interventions import Interventions
+from api.planning.activity import activity_answer, activity_json, heat_map, low_activity_for_site
 from api.planning.counts import Counts, without_faults
-from api.planning.footfall import (
-    Evaluation,
-    EvaluationPlan,
-    activity_answer,
-    activity_json,
-    evaluate,
-    evaluation_json,
-    heat_map,
-    low_activity_for_site,
-    number,
-    numbers,
-)
+from api.planning.evaluation import Evaluation, EvaluationPlan, evaluate, evaluation_json
 from api.planning.holiday_calendar import classes_of, country_of
 from api.planning.lit_places import FailedLight, failed_light
+from api.planning.plain_values import number, numbers
 from api.planning.public_counts import public_table
 from api.planning.stored_counts import counters_by_site, stored_counts
 from api.reports.evaluation import evaluation_page

@@ -8,7 +8,8 @@ import numpy as np
 from fastapi import APIRouter, Depends, File, Form, Query, Response, UploadFile, status
 from pydantic import BaseModel, Field, field_validator
 
-from analytics.before_after import INFLUENCE_ZONE_M, planned_effect
+from analytics.before_after import INFLUENCE_ZONE_M
+from analytics.side_by_side import planned_effect
 from api.assets import Asset
 from api.auth import EVERYONE, Needs, Principal
 from api.errors import BadInputError, ConflictError, NotFoundError
@@ -22,7 +23,7 @@ from api.interventions import (
 from api.ledger.interventions import Interventions
 from api.ledger.note_files import NoteFiles
 from api.ledger.views import WorkOrder
-from api.planning.footfall import (
+from api.planning.evaluation import (
     Evaluation,
     EvaluationPlan,
     band_hours,
@@ -31,9 +32,9 @@ from api.planning.footfall import (
     effect_options,
     evaluate,
     evaluation_json,
-    number,
 )
 from api.planning.lit_places import lighting_words, repair_words
+from api.planning.plain_values import number
 from api.planning.safety_walks import walk_points_of
 from api.reports.evaluation import band_name, sentence
 from api.reports.intervention import public_page, result_sentence

@@ -12,8 +12,8 @@ from api.assets import Asset, AssetKind
 from api.auth import Needs, Principal, Role
 from api.errors import NotFoundError
 from api.i18n import Words
+from api.planning.activity import activity_answer, heat_map, low_activity_for_site
 from api.planning.counts import Counts
-from api.planning.footfall import activity_answer, heat_map, low_activity_for_site
 from api.planning.holiday_calendar import country_of
 from api.planning.stored_counts import counters_by_site, stored_counts
 from api.routes.assets import visible

@@ -12,7 +12,7 @@ from api.auth import Needs, Principal, Role
 from api.errors import BadInputError, NotFoundError
 from api.i18n import Words
 from api.interventions import Intervention
-from api.planning.footfall import Evaluation
+from api.planning.evaluation import Evaluation
 from api.planning.stored_counts import counters_by_site
 from api.reports.charts import band_chart, gap_chart
 from api.reports.evaluation import (

@@ -8,10 +8,8 @@ from analytics.activity import (
     State,
     compare,
     dark_and_empty,
-    exceptional_low,
     fit_cells,
     fold_into_weeks,
-    hour_probability,
     low_activity,
 )
 from analytics.calendar import day_classes, easter_sunday, weekdays
@@ -153,16 +151,6 @@ def test_days_have_seven_cells():
     found = low_activity(days, absolute=480.0)
     assert found.expected.shape == (7, 2)
     assert (found.state == State.BUSY).all()
-
-
-def test_probabilities_of_an_hour_rise_with_the_count_and_add_up():
-    fit = low_activity(place(13, n_sites=1))
-    cells = np.full(400, 12)
-    p = hour_probability(fit, cells, np.arange(400.0)[:, None])[:, 0]
-    assert (np.diff(p) > 0).all()
-    assert hour_probability(fit, [12], np.array([[np.inf - np.inf]]))[0, 0] != 0.5
-    rare = exceptional_low(fit, [12, 12, 2], np.array([[0.0], [BUSY], [0.0]]))
-    assert rare[:, 0].tolist() == [True, False, False]
 
 
 def test_two_periods_of_the_same_kind_do_not_differ_and_half_does():

@@ -6,23 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import footfall_loops
 
-from analytics.before_after import (
-    BANDS,
-    Exclusion,
-    Refusal,
-    Verdict,
-    band_series,
-    contrast_series,
-    effect,
+from analytics.bands import BANDS, band_series, contrast_series, masked_band_series
+from analytics.before_after import Refusal, Verdict, effect
+from analytics.controls import Exclusion
+from analytics.errors import AnalyticsError, BadArgumentError, ShapeMismatchError
+from analytics.side_by_side import (
     effects_by_band,
     holm,
-    masked_band_series,
     on_off_on,
     planned_effect,
     screen,
     spill_over,
 )
-from analytics.errors import AnalyticsError, BadArgumentError, ShapeMismatchError
 
 N_PRE, N_POST = 112, 56
 

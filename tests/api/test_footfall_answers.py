@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 
 from api.errors import BadInputError
+from api.planning.activity import activity_answer, activity_json, heat_map, low_spans
 from api.planning.counts import Counts
-from api.planning.footfall import (
-    EvaluationPlan,
-    activity_answer,
-    activity_json,
-    evaluate,
-    evaluation_json,
-    heat_map,
-    low_spans,
-)
+from api.planning.evaluation import EvaluationPlan, evaluate, evaluation_json
 from api.planning.public_counts import public_table
 from api.reports.evaluation import evaluation_page, evaluation_text
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from analytics.activity import State
-from analytics.before_after import Exclusion, Refusal, Verdict, effect
+from analytics.before_after import Refusal, Verdict, effect
+from analytics.controls import Exclusion
 from api.planning.counts import SiteQuality
-from api.planning.footfall import effect_json
+from api.planning.evaluation import effect_json
 from api.reports.evaluation import EXCLUSIONS_SV, REFUSALS, VERDICTS
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -8,7 +8,8 @@ import pytest
 from oracles import footfall_loops
 
 from analytics.activity import fit_cells, low_activity
-from analytics.before_after import effect, screen
+from analytics.before_after import effect
+from analytics.side_by_side import screen
 
 
 def seconds(work, times=7):
