@@ -19,7 +19,7 @@ def test_the_printed_address_shows_map_orders_and_a_heat_map(
     chromium: Path, tmp_path: Path, free_port: int
 ) -> None:
     with DemoProcess(tmp_path / "demo", free_port, *SMALL) as demo, sync_playwright() as p:
-        ready = demo.wait_for("ready", within_s=480)
+        ready = demo.wait_for_event("ready", within_s=480)
         browser = p.chromium.launch(executable_path=chromium, args=ARGS)
         context = browser.new_context(
             viewport={"width": 1440, "height": 900}, locale="en-GB", color_scheme="light"

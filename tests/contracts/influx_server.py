@@ -16,6 +16,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from contracts.ports import free_ports
+
 CONFIG = """
 reporting-disabled = true
 bind-address = "127.0.0.1:{rpc}"
@@ -31,15 +33,6 @@ bind-address = "127.0.0.1:{rpc}"
 [continuous_queries]
   enabled = false
 """
-
-
-def free_ports(n: int) -> list[int]:
-    """Ports on loopback that were free a moment ago."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(n)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 class InfluxServer:

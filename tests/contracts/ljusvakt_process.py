@@ -2,23 +2,36 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["LJUSVAKT", "Process", "bare_environment", "eventually"]
+from contracts.ports import free_port
+
+__all__ = ["LJUSVAKT", "Process", "bare_environment", "eventually", "with_own_broker"]
 
 LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 
 
 def bare_environment(**settings: str) -> dict[str, str]:
-    """The environment without settings of the machine, and with these; `HTTP__PORT="0"`."""
+    """The environment without settings of the machine, and with these: `HTTP__PORT="8000"`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("LJUSVAKT_")}
     return kept | {f"LJUSVAKT_{name}": value for name, value in settings.items()}
+
+
+def with_own_broker(folder: Path, *, mqtt_port: int, enrol: bool = True) -> dict[str, str]:
+    """The environment of a program that needs nobody: its data here, its broker on that port."""
+    return bare_environment(
+        DATA_DIR=str(folder),
+        BROKER__PORT=str(mqtt_port),
+        ROUNDS__ENROL=str(enrol).lower(),
+        HTTP__PORT=str(free_port()),
+    )
 
 
 class Process:
@@ -58,8 +71,17 @@ class Process:
         self.process.kill()
         self.process.wait()
 
+    def stop(self, *, within_s: float = 30) -> int:
+        """Ctrl-C; the code it ended with, which must be within so long."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=within_s)
+
     def wait_for(self, text: str, *, within_s: float = 90) -> str:
         """The next line with this text in it."""
+        return next(line for line in self.lines(text, within_s=within_s) if text in line)
+
+    def lines(self, waiting_for: str, *, within_s: float) -> Iterator[str]:
+        """Each line it prints from now on; an error when it ends or the time is over."""
         end = time.monotonic() + within_s
         while (left := end - time.monotonic()) > 0:
             try:
@@ -68,9 +90,9 @@ class Process:
                 break
             assert line is not None, f"{self.part} ended: {self.said[-5:]}"
             self.said.append(line)
-            if text in line:
-                return line
-        raise AssertionError(f"{self.part}: no {text!r} within {within_s} s: {self.said[-5:]}")
+            yield line
+        late = f"no {waiting_for!r} within {within_s} s: {self.said[-5:]}"
+        raise AssertionError(f"{self.part}: {late}")
 
     def drained(self) -> str:
         """Everything it has printed by now."""

@@ -1,78 +1,40 @@
 """A demo as a subprocess, as a person would start it, watched by what it prints and answers."""
 
 import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx2
+from contracts.ljusvakt_process import Process, bare_environment
 
-LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 
-
-class DemoProcess:
+class DemoProcess(Process):
     """`ljusvakt demo --json` on a folder; ended, whatever the test does, with the `with` block."""
 
     def __init__(self, folder: Path, port: int, *arguments: str) -> None:
-        self.folder = folder
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("LJUSVAKT_")}
-        self._complaints = (folder.parent / f"{folder.name}.err").open("a", encoding="utf-8")
-        self.process = subprocess.Popen(
-            [
-                LJUSVAKT, "demo", "--json", "--data", folder, "--port", str(port), *arguments,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            text=True,
-            env=environment,
-        )  # fmt: skip
-        self.events: list[dict[str, Any]] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        # Its log is for people then, and what begins with a brace is an event.
+        environment = bare_environment(LOG="console")
+        super().__init__(
+            "demo", environment, "--data", str(folder), "--port", str(port), *arguments
+        )
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
-        self._lines.put(None)
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What it has told so far."""
+        return [json.loads(line) for line in self.said if line.startswith("{")]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdout is not None:
-            self._reader.join()
-            self.process.stdout.close()
-        self._complaints.close()
-
-    def wait_for(self, event: str, *, within_s: float, at_least: float = 0.0) -> dict[str, Any]:
+    def wait_for_event(
+        self, event: str, *, within_s: float, at_least: float = 0.0
+    ) -> dict[str, Any]:
         """The next event of this name (whose share done is at least so much)."""
-        end = time.monotonic() + within_s
-        while (left := end - time.monotonic()) > 0:
-            try:
-                line = self._lines.get(timeout=left)
-            except queue.Empty:
-                break
-            assert line is not None, f"the demo ended: {self.complaints()}"
-            told: dict[str, Any] = json.loads(line)
-            self.events.append(told)
-            if told["event"] == event and told.get("done", 1) >= at_least * told.get("total", 1):
-                return told
-        raise AssertionError(f"no {event!r} within {within_s} s, but {self.events[-3:]}")
-
-    def complaints(self) -> str:
-        """What it wrote to standard error."""
-        return (self.folder.parent / f"{self.folder.name}.err").read_text(encoding="utf-8")
+        lines = self.lines(event, within_s=within_s)
+        told: Iterator[dict[str, Any]] = (json.loads(x) for x in lines if x.startswith("{"))
+        return next(
+            e
+            for e in told
+            if e["event"] == event and e.get("done", 1) >= at_least * e.get("total", 1)
+        )
 
     def get(self, path: str) -> Any:
         """Ask the API with the demo's token."""
@@ -96,18 +58,6 @@ class DemoProcess:
             after = page["next"]
             path = f"/api/v1/work-orders?limit=200&cursor={after}" if after else None
         return found
-
-    def stop(self) -> float:
-        """Ctrl-C; the seconds until it was gone."""
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=30)
-        return time.monotonic() - began
-
-    def kill(self) -> None:
-        """kill -9."""
-        self.process.kill()
-        self.process.wait()
 
 
 def seeded_causes(demo: DemoProcess) -> set[tuple[str, str]]:

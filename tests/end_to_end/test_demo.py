@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from end_to_end.demo_process import LJUSVAKT, DemoProcess, running_with, seeded_causes
+from contracts.ljusvakt_process import LJUSVAKT
+from end_to_end.demo_process import DemoProcess, running_with, seeded_causes
 
 pytestmark = [pytest.mark.slow, pytest.mark.live]
 
@@ -34,7 +35,7 @@ def test_every_seeded_fault_gets_its_one_work_order_and_nothing_else_any(
 ) -> None:
     folder = tmp_path / "demo åäö"
     with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
-        demo.wait_for("ready", within_s=WITHIN_S)
+        demo.wait_for_event("ready", within_s=WITHIN_S)
         assert mosquitto.name in running_with(str(folder / "broker"))[0]
         expected = sorted(seeded_causes(demo))
         wait_until(
@@ -48,8 +49,7 @@ def test_every_seeded_fault_gets_its_one_work_order_and_nothing_else_any(
         assert counts["received"] == sum(counts[p] for p in parts)
         assert counts["quarantined"] == 0
         assert health["simulated_time"] is True
-        assert demo.stop() < 5
-        assert demo.process.returncode == 0
+        assert demo.stop(within_s=5) == 0
     assert running_with(str(folder)) == []
 
 
@@ -59,19 +59,19 @@ def test_killed_in_the_middle_of_history_it_ends_in_the_same_state(
     assert mosquitto
     folder = tmp_path / "demo"
     with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
-        demo.wait_for("history", within_s=WITHIN_S, at_least=0.4)
+        demo.wait_for_event("history", within_s=WITHIN_S, at_least=0.4)
         demo.kill()
     wait_until(lambda: not running_with(str(folder)), within_s=10, what="its broker ended with it")
     with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
-        demo.wait_for("ready", within_s=WITHIN_S)
+        demo.wait_for_event("ready", within_s=WITHIN_S)
         assert causes(demo.orders()) == sorted(seeded_causes(demo))
         orders = demo.orders()
         demo.kill()
     with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
-        demo.wait_for("ready", within_s=WITHIN_S)
+        demo.wait_for_event("ready", within_s=WITHIN_S)
         assert not [e for e in demo.events if e["event"] == "history"], "history was told again"
         assert {o["id"] for o in demo.orders()} == {o["id"] for o in orders}
-        assert demo.stop() < 5
+        assert demo.stop(within_s=5) == 0
 
 
 def test_a_fault_set_in_from_outside_becomes_a_work_order_while_one_watches(
@@ -80,7 +80,7 @@ def test_a_fault_set_in_from_outside_becomes_a_work_order_while_one_watches(
     assert mosquitto
     folder = tmp_path / "demo"
     with DemoProcess(folder, free_port, "--lamps", LAMPS, "--speed", "600") as demo:
-        demo.wait_for("ready", within_s=WITHIN_S)
+        demo.wait_for_event("ready", within_s=WITHIN_S)
         before = causes(demo.orders())
         whole = {cause for _, cause in before}
         feeder = next(
@@ -102,7 +102,7 @@ def test_a_fault_set_in_from_outside_becomes_a_work_order_while_one_watches(
             within_s=120,
             what=f"an order for {feeder}, not only {causes(demo.orders())}",
         )
-        assert demo.stop() < 5
+        assert demo.stop(within_s=5) == 0
 
 
 def test_a_busy_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -1,27 +1,19 @@
 """A simulated city behind a network server, live, through `ljusvakt run` into the store."""
 
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from contracts.data_folder import Row, counts_after, rows_in
+from contracts.ljusvakt_process import LJUSVAKT, Process, with_own_broker
 
 from firmware_sim.scenario import load_scenario
 from firmware_sim.world import City, build_city
-from ingest.journal import JournalReader
 from ingest.reading import Quantity
-from ingest.stores.parquet import ParquetStore
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 SCENARIO = """
 [scenario]
 name = "radio"
@@ -47,13 +39,6 @@ at_day = 0.05
 """
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
-
-
 def ljusvakt(*arguments: object) -> str:
     done = subprocess.run(
         [LJUSVAKT, *map(str, arguments)], check=True, timeout=120, capture_output=True, text=True
@@ -61,65 +46,12 @@ def ljusvakt(*arguments: object) -> str:
     return done.stdout
 
 
-@contextmanager
-def running(folder: Path, *, mqtt_port: int, enrol: bool) -> Generator[None]:
-    """`ljusvakt run` with a broker of its own."""
-    config = folder.with_suffix(".toml")
-    config.write_text(
-        f"[broker]\nport = {mqtt_port}\n[rounds]\nenrol = {str(enrol).lower()}\n"
-        f"[http]\nport = {free_port()}\n",
-        encoding="utf-8",
-    )
-    process = subprocess.Popen(
-        [LJUSVAKT, "run", "--config", config, "--data", folder, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={k: v for k, v in os.environ.items() if not k.startswith("LJUSVAKT_")},
-    )
-    assert process.stdout is not None
-    try:
-        assert any('"ready"' in line for line in process.stdout)
-        yield
-        process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def settle(folder: Path, messages: int) -> dict[str, int]:
-    """The balance as soon as so many messages have been read."""
-    end = time.monotonic() + 60
-    reader = JournalReader(folder / "journal.db")
-    try:
-        while (counts := reader.counters()).other.get("messages", 0) < messages:
-            assert time.monotonic() < end, f"{counts} and not {messages} messages"
-            time.sleep(0.2)
-        return {"quarantined": counts.quarantined, "refused": counts.refused}
-    finally:
-        reader.close()
-
-
-def stored(folder: Path) -> dict[Quantity, dict[str, set[tuple[int, float]]]]:
-    """Time and value by quantity and device."""
-    reader = JournalReader(folder / "journal.db")
-    store = ParquetStore(folder / "archive", tail=reader)
-    found: dict[Quantity, dict[str, set[tuple[int, float]]]] = {}
-    try:
-        for quantity in Quantity:
-            columns = store.columns(quantity, start_ms=0, stop_ms=2**52)
-            rows = zip(
-                columns.device.tolist(), columns.time_ms.tolist(), columns.value.tolist(),
-                strict=True,
-            )  # fmt: skip
-            for device, time_ms, value in rows:
-                name = columns.device_ids[device]
-                found.setdefault(quantity, {}).setdefault(name, set()).add((time_ms, value))
-    finally:
-        reader.close()
+def by_device(rows: list[Row], quantity: Quantity) -> dict[str, list[float]]:
+    """The values of a quantity."""
+    found: dict[str, list[float]] = {}
+    for name, device, _, value in rows:
+        if name == quantity.value:
+            found.setdefault(device, []).append(value)
     return found
 
 
@@ -145,34 +77,38 @@ def test_a_live_city_on_lorawan_rests_in_the_store(
         feed = tmp_path / "feed"
         ljusvakt("simulate", path, "--out", feed, "--processes", 1)
         ljusvakt("import", "assets", feed / "assets.csv", "--data", folder, "--apply")
-    with running(folder, mqtt_port=free_port, enrol=enrol):
+    environment = with_own_broker(folder, mqtt_port=free_port, enrol=enrol)
+    with Process("run", environment) as program:
+        program.wait_for('"ready"')
         told = ljusvakt(
             "simulate", path, "--broker", f"mqtt://127.0.0.1:{free_port}", "--speed", 2400,
             "--seconds", 8, "--json",
         )  # fmt: skip
         published = json.loads(told.splitlines()[-1])["published"]
-        balance = settle(folder, published)
-    rows = stored(folder)
+        balance = counts_after(folder, published)
+        assert program.stop() == 0
+    rows = rows_in(folder)
+    told_of = {quantity: by_device(rows, quantity) for quantity in Quantity}
 
     assert published > 500
-    assert balance == {"quarantined": 0, "refused": 0}
+    assert (balance.quarantined, balance.refused) == (0, 0)
     lamps = {d for f in city.feeders for d, has in zip(f.device_ids, f.has_lux, strict=True) if has}
     controllers = {d for f in city.feeders if f.has_status for d in f.device_ids}
     assert lamps
     assert controllers
-    assert set(rows[Quantity.ILLUMINANCE]) == lamps
-    assert controllers <= set(rows[Quantity.LAMP_STATUS])
-    assert controllers <= set(rows[Quantity.DIMMING])
+    assert told_of[Quantity.ILLUMINANCE].keys() == lamps
+    assert controllers <= told_of[Quantity.LAMP_STATUS].keys()
+    assert controllers <= told_of[Quantity.DIMMING].keys()
     # With a meter, controllers tell their watts and energy; light sensors tell their battery.
     metered = {d for f in city.feeders if f.has_power for d in f.device_ids}
     sensors = {d for f in city.feeders if not f.controller for d in f.device_ids}
-    assert set(rows.get(Quantity.POWER, {})) == set(rows.get(Quantity.ENERGY, {})) == metered
-    assert set(rows.get(Quantity.BATTERY_VOLTAGE, {})) == sensors
-    energy = rows.get(Quantity.ENERGY, {})
-    assert all(min(kwh for _, kwh in energy[d]) > 50 for d in metered)
+    energy = told_of[Quantity.ENERGY]
+    assert told_of[Quantity.POWER].keys() == energy.keys() == metered
+    assert told_of[Quantity.BATTERY_VOLTAGE].keys() == sensors
+    assert all(min(energy[d]) > 50 for d in metered)
     failed = {
         device
-        for device, told in rows[Quantity.LAMP_STATUS].items()
-        if sum(int(value) & 1 for _, value in told) > 5
+        for device, states in told_of[Quantity.LAMP_STATUS].items()
+        if sum(int(state) & 1 for state in states) > 5
     }
     assert failed == {row[2] for row in city.truth_rows() if row[1] == "lamp_failure"}

@@ -1,7 +1,6 @@
 """Collector, rounds and pages as processes of their own; the one that leads is killed."""
 
 import json
-import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import httpx2
 import paho.mqtt.client as mqtt
 import pytest
+from contracts import ports
 from contracts.ljusvakt_process import Process, bare_environment, eventually
 from contracts.mosquitto_server import MosquittoServer
 from contracts.postgres_server import PostgresServer
@@ -120,14 +120,13 @@ def test_what_nobody_could_read_shows_in_the_health_of_another_process(
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(url))
         key = ledger.create_key("test", roles=["operator"], now_ms=now_ms).secret
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            broker_port: int = s.getsockname()[1]
-        stack.enter_context(MosquittoServer(mosquitto, tmp_path / "mosquitto", broker_port))
+        broker = stack.enter_context(
+            MosquittoServer(mosquitto, tmp_path / "mosquitto", ports.free_port())
+        )
         environment = bare_environment(
             LEDGER__URL=url,
             DATA_DIR=str(tmp_path / "data"),
-            BROKER__URL=f"mqtt://127.0.0.1:{broker_port}",
+            BROKER__URL=f"mqtt://127.0.0.1:{broker.port}",
             HTTP__PORT=str(free_port),
             LOG="json",
         )
@@ -135,7 +134,7 @@ def test_what_nobody_could_read_shows_in_the_health_of_another_process(
             process = stack.enter_context(Process(part, environment))
             process.wait_for('"ready"')
         # The collector is ready when it hears: nothing that is sent from then on is missed.
-        publish(broker_port, "ljusvakt/v1/g1/HBG-1/illuminance_lx", b"not a reading")
+        publish(broker.port, "ljusvakt/v1/g1/HBG-1/illuminance_lx", b"not a reading")
         client = stack.enter_context(
             httpx2.Client(
                 base_url=f"http://127.0.0.1:{free_port}",

@@ -3,13 +3,12 @@
 import asyncio
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from contracts.ljusvakt_process import LJUSVAKT, Process, bare_environment
 from contracts.mosquitto_server import MosquittoServer
 
 from firmware_sim.errors import TableError
@@ -18,25 +17,12 @@ from firmware_sim.publishing import BrokerAddress, publish_messages
 from firmware_sim.replayed import read_messages
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.anyio]
-LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 BURST = [("test/recorder", b"%d" % k, False) for k in range(300)]
 
 
-@contextmanager
-def recorder(port: int, out: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [
-            LJUSVAKT, "record", "--broker", f"mqtt://127.0.0.1:{port}", "--out", out,
-            "--topics", "test/recorder", *more,
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def recorder(port: int, out: Path) -> Process:
+    where = ("--broker", f"mqtt://127.0.0.1:{port}", "--out", str(out))
+    return Process("record", bare_environment(), *where, "--topics", "test/recorder")
 
 
 async def until_heard(address: BrokerAddress, out: Path) -> None:
@@ -80,7 +66,7 @@ async def test_a_burst_before_a_quiet_second_is_kept_however_the_recorder_ends(
     config = f"listener {free_port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
     with (
         MosquittoServer(mosquitto, tmp_path / "broker", free_port, config),
-        recorder(free_port, out) as process,
+        recorder(free_port, out) as program,
     ):
         await until_heard(address, out)
         await send(address, BURST)
@@ -88,8 +74,8 @@ async def test_a_burst_before_a_quiet_second_is_kept_however_the_recorder_ends(
             time.sleep(2)  # noqa: ASYNC251 - quiet is what this is about
         else:
             time.sleep(0.1)  # noqa: ASYNC251 - what was sent is on its way
-        process.send_signal(how)
-        code = process.wait(20)
+        program.process.send_signal(how)
+        code = program.process.wait(20)
     found = [payload for payload in whole(out) if payload != b"hello"]
 
     assert code == (-signal.SIGKILL if how == signal.SIGKILL else 0)
