@@ -27,6 +27,7 @@ __all__ = [
     "Times",
     "csv_table",
     "csv_text",
+    "identifying_columns",
     "json_lines",
     "read_table",
     "refuse_identifiers",
@@ -459,15 +460,27 @@ def refuse_identifiers(table: Table) -> None:
     BadInputError
         Naming the column, never a value in it.
     """
-    for name, cells in table.columns.items():
-        looks_like_mac = not isinstance(cells, np.ndarray) and any(
-            isinstance(cell, str) and MAC_LIKE.match(cell.strip()) for cell in cells[:200]
+    for name in identifying_columns(table):
+        raise BadInputError(
+            f"{table.name}: column {name!r} looks like identifiers of people or vehicles.",
+            remedy="Remove it: only aggregated counts may be read.",
         )
-        if IDENTIFIER.search(name) or looks_like_mac:
-            raise BadInputError(
-                f"{table.name}: column {name!r} looks like identifiers of people or vehicles.",
-                remedy="Remove it: only aggregated counts may be read.",
-            )
+
+
+def identifying_columns(table: Table) -> list[str]:
+    """Names of the columns that look like identifiers of people or vehicles."""
+    return [
+        name
+        for name, cells in table.columns.items()
+        if IDENTIFIER.search(name) or looks_like_hardware_address(cells)
+    ]
+
+
+def looks_like_hardware_address(cells: Sequence[Any]) -> bool:
+    """Whether one of the first cells does."""
+    return not isinstance(cells, np.ndarray) and any(
+        isinstance(cell, str) and MAC_LIKE.match(cell.strip()) for cell in cells[:200]
+    )
 
 
 def rfc3339(time_ms: int | None) -> str:
