@@ -48,13 +48,27 @@ WHY = {
     "cycling_failure": N_("Its light goes out and comes back again and again in one night."),
     "lamp_unexpected_on": N_("It gives light in full daylight."),
     "switching_error": N_("It goes on or off at another time than its feeder."),
-    "supply_loss": N_("The devices on one feeder lost their power together."),
+    "supply_loss": N_("It lost its power."),
     "sensor_stuck": N_("The sensor repeats the same value, day and night."),
     "sensor_blind": N_("The sensor sees no daylight any more."),
     "sensor_drift": N_("The sensor moves away from what its neighbours see."),
     "misaimed": N_("It lights, but not where it should."),
     "communication_failure": N_("Nothing has been heard. Whether it burns is not known."),
     "citizen_report": N_("A citizen has reported it."),
+}
+# What is about several is said of what they have in common.
+WHY_TOGETHER = {
+    ("supply_loss", "segment"): N_("Neighbours on one stretch lost their power together."),
+    ("supply_loss", "feeder"): N_("The devices on one feeder lost their power together."),
+    ("supply_loss", "cabinet"): N_("All feeders of one cabinet lost their power together."),
+    ("supply_loss", "luminaire"): N_(
+        "They lost their power in the same moment, near each other. What feeds them is not known."
+    ),
+    ("lamp_failure", "segment"): N_("Lamps side by side are dark when they should burn."),
+    ("switching_error", "feeder"): N_("The whole feeder goes on or off at the wrong time."),
+    ("communication_failure", "gateway"): N_(
+        "Everything behind one gateway fell silent. Whether it burns is not known."
+    ),
 }
 CAUSES = {
     "luminaire": N_("luminaire %s"),
@@ -204,9 +218,16 @@ def due_text(order: WorkOrder, words: Words, now_ms: int) -> tuple[str, bool]:
     return day % words.day(order.due_ms), False
 
 
+def seen_text(order: WorkOrder, words: Words) -> str:
+    """What was seen: of one luminaire, or of what several have in common."""
+    together = WHY_TOGETHER.get((order.kind, order.cause_kind)) if order.members > 1 else None
+    seen = together or WHY.get(order.kind)
+    return words.text(seen) if seen else order.note
+
+
 def why_text(order: WorkOrder, words: Words, confidence: float | None) -> str:
     """Why we believe so, in one line: what was seen, since when, how sure."""
-    seen = words.text(WHY[order.kind]) if order.kind in WHY else order.note
+    seen = seen_text(order, words)
     since = words.text("Found %s") % words.moment(order.detected_ms)
     if confidence is None:
         return f"{seen} {since}."
@@ -226,7 +247,7 @@ def order_view(
         state=order.state.value,
         state_text=state_text(order.state.value, words),
         title=title_of(order, words),
-        seen=words.text(WHY[order.kind]) if order.kind in WHY else order.note,
+        seen=seen_text(order, words),
         why=why_text(order, words, confidence),
         urgency=urgency,
         urgency_text={"urgent": words.text("urgent"), "soon": words.text("soon")}.get(urgency, ""),

@@ -12,6 +12,10 @@ NO_CLASS = 1e6  # nights beyond which nobody plans
 WORDS = {
     "en": {
         "supply": "Went dark or silent together with its neighbours on {cause} {name}.",
+        "supply_unnamed": (
+            "Went dark or silent in the same moment as others nearby; the registry does not say "
+            "what feeds them all."
+        ),
         "silent": "No reading for {hours} hours; says nothing about the light.",
         "gateway": "Everything behind gateway {name} fell silent.",
         "stuck": "The same {lux} lx in {n} readings, by day and night.",
@@ -56,6 +60,10 @@ WORDS = {
     },
     "sv": {
         "supply": "Slocknade eller tystnade samtidigt som grannarna på {cause} {name}.",
+        "supply_unnamed": (
+            "Slocknade eller tystnade i samma ögonblick som andra i närheten; registret säger inte "
+            "vad som matar dem alla."
+        ),
         "silent": "Inget mätvärde på {hours} timmar; säger inget om ljuset.",
         "gateway": "Allt bakom gateway {name} tystnade.",
         "stuck": "Samma {lux} lx i {n} mätvärden, dag som natt.",
@@ -190,7 +198,11 @@ class Tongue:
         said.append(
             {
                 K.LAMP_FAILURE: lambda: self.lamp_failure(n),
-                K.SUPPLY_LOSS: lambda: self.say("supply", cause=cause, name=cause_id),
+                K.SUPPLY_LOSS: lambda: self.say(
+                    "supply_unnamed" if cause_kind is CauseKind.LUMINAIRE else "supply",
+                    cause=cause,
+                    name=cause_id,
+                ),
                 K.COMMUNICATION_FAILURE: lambda: self.say(
                     "silent", hours=self.number(n.get("silent_h", 24))
                 ),
