@@ -19,7 +19,7 @@ from api.ledger.models import (
     TimelineRow,
     WorkOrderRow,
 )
-from api.ledger.rounds import DarkHours, Round
+from api.ledger.rounds import DarkHours, Work, apply_round
 from api.ledger.street import REGISTRY, version_of, windows_of
 from api.ledger.views import Evidence, Incident, IncidentDetail, ReconcileResult, StreamEvent
 from api.operations.incidents import IncidentState
@@ -93,14 +93,16 @@ class Matters:
             planned = session.scalars(
                 select(PlannedWorkRow).where(PlannedWorkRow.until_ms > min(first_ms, now_ms))
             ).all()
-            result = Round(
+            work = Work(
                 session,
                 assets=assets,
                 policy=self.policy,
                 now_ms=now_ms,
                 windows=windows_of(planned, assets) if planned else [],
                 exposure=exposure or {},
-            ).run(
+            )
+            result = apply_round(
+                work,
                 real,
                 states=states,
                 night=night,
