@@ -24,6 +24,7 @@ from api.settings import Settings
 from api.street.assets_import import asset_of, text
 from firmware_sim.live import LiveCity
 from firmware_sim.scenario import load_scenario
+from firmware_sim.telling import counter_batches, history
 from firmware_sim.world import City, build_city
 
 __all__ = ["DemoOptions", "run_demo"]
@@ -222,7 +223,7 @@ async def _tell_history(platform: Platform, city: City, progress: Progress) -> N
     for day in range(first_day, scenario.start_ms // DAY_MS, DAYS_AT_ONCE):
         counted = await asyncio.to_thread(_counted, city, day, DAYS_AT_ONCE)
         await asyncio.to_thread(platform.hand_in.put, counted)
-    messages = city.history(scenario.start_ms, scenario.stop_ms)
+    messages = history(city, scenario.start_ms, scenario.stop_ms)
     total = scenario.stop_ms - scenario.start_ms
     text = f"{scenario.scenario.days} nights of history"
     while chunk := await asyncio.to_thread(_take, messages):
@@ -240,8 +241,8 @@ async def _tell_history(platform: Platform, city: City, progress: Progress) -> N
 def _counted(city: City, day: int, days: int) -> list[tuple[str, bytes, int]]:
     return [
         (topic, payload, received_ms)
-        for received_ms, topic, payload in city.counter_batches(
-            day, days, DAY_MS, start_ms=day * DAY_MS, stop_ms=(day + days) * DAY_MS
+        for received_ms, topic, payload in counter_batches(
+            city, day, days, DAY_MS, start_ms=day * DAY_MS, stop_ms=(day + days) * DAY_MS
         )
     ]
 

@@ -48,8 +48,8 @@ class LiveClock(Protocol):
 class LiveCity:
     """Publishes the readings of a city as they fall due by a clock.
 
-    History and live are one world: what `City.history(start, stop)` gave ends where `run()` begins,
-    if `run` is told `since_ms=stop`.
+    History and live are one world: what `telling.history` gave until `stop` ends where `run()`
+    begins, if `run` is told `since_ms=stop`.
 
     Parameters
     ----------

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,17 @@ from firmware_sim.fleet import Outgoing
 from firmware_sim.footfall import CountRows
 from firmware_sim.sky import DAY_MS
 from firmware_sim.transmission import EventRow, Rows
+from firmware_sim.world import City
 
-if TYPE_CHECKING:
-    from firmware_sim.world import City
-
-__all__ = ["Told", "batches", "counter_rows", "device_rows", "event_row", "in_pieces"]
+__all__ = [
+    "Told",
+    "counter_batches",
+    "counter_rows",
+    "device_rows",
+    "event_row",
+    "history",
+    "in_pieces",
+]
 
 Told = tuple[str, bytes, int]
 """Topic, payload and receive time [ms, UTC]."""
@@ -90,12 +95,18 @@ def in_pieces(messages: Iterator[Told]) -> Iterator[list[Outgoing]]:
         yield [(where, payload, False) for where, payload, _ in piece]
 
 
-def batches(
-    city: "City", start_ms: int, stop_ms: int, *, batch_ms: int, boot: int | None = None
+def history(
+    city: City,
+    start_ms: int,
+    stop_ms: int,
+    *,
+    batch_ms: int = 6 * HOUR_MS,
+    boot: int | None = None,
 ) -> Iterator[Told]:
     """Everything received in `[start_ms, stop_ms)` as native batch messages in time order.
 
-    Devices send a batch every `batch_ms` (on the full hour UTC). With a boot number, rows are
+    Devices send a batch every `batch_ms` (on the full hour UTC), so that noon finds all of the
+    night. Each item is topic, payload and receive time [ms, UTC]. With a boot number, rows are
     numbered from 0 in the order they are received.
     """
     next_seq: dict[str, int] = {}
@@ -132,7 +143,7 @@ def batches(
 
 
 def radio_messages(
-    city: "City", feeder: Feeder, rows: Rows, events: list[EventRow]
+    city: City, feeder: Feeder, rows: Rows, events: list[EventRow]
 ) -> list[tuple[int, str, bytes]]:
     """A LoRaWAN feeder's readings and reports, each in its own uplink."""
     items = [*device_rows(feeder, rows), *((e.device_id, event_row(e)) for e in events)]
@@ -144,7 +155,7 @@ def radio_messages(
     ]
 
 
-def event_message(city: "City", feeder: Feeder, event: EventRow) -> tuple[int, str, bytes]:
+def event_message(city: City, feeder: Feeder, event: EventRow) -> tuple[int, str, bytes]:
     """A fault report as a message."""
     payload = encode_events(
         event.time_ms, event.event, active=event.active, info=event.info,
@@ -154,9 +165,12 @@ def event_message(city: "City", feeder: Feeder, event: EventRow) -> tuple[int, s
 
 
 def counter_batches(
-    city: "City", day: int, days: int, batch_ms: int, start_ms: int, stop_ms: int
+    city: City, day: int, days: int, batch_ms: int, start_ms: int, stop_ms: int
 ) -> list[tuple[int, str, bytes]]:
-    """Footfall of some days as batch messages."""
+    """Footfall of some days that is received in `[start_ms, stop_ms)`, as batch messages.
+
+    Each item is receive time [ms, UTC], topic and payload.
+    """
     if not city.counters:
         return []
     rows = city.counter_day(day, days)

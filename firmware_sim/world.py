@@ -1,7 +1,6 @@
 """A simulated city that can be asked for any day, past or to come, and given faults."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +24,9 @@ from firmware_sim.radio import Meters, Radios
 from firmware_sim.scenario import FAULT_KINDS, Scenario
 from firmware_sim.sky import DAY_MS
 from firmware_sim.streams import generator
-from firmware_sim.telling import Told, batches, counter_batches
 from firmware_sim.transmission import EventRow, Rows, starts_by
 
 __all__ = ["City", "Injection", "build_city"]
-
-HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -253,26 +249,6 @@ class City:
     def counter_day(self, day: int, days: int = 1) -> CountRows:
         """Readings of all counters of some days (since 1970)."""
         return count_rows(self.scenario, self.plan.counters, day, days)
-
-    def history(
-        self, start_ms: int, stop_ms: int, *, batch_ms: int = 6 * HOUR_MS, boot: int | None = None
-    ) -> Iterator[Told]:
-        """Everything received in `[start_ms, stop_ms)` as batch messages in time order.
-
-        Devices send a batch every `batch_ms` (on the full hour UTC), so that noon finds all of the
-        night. Each item is topic, payload and receive time [ms, UTC]. With a boot number, rows are
-        numbered from 0 in the order they are received.
-        """
-        return batches(self, start_ms, stop_ms, batch_ms=batch_ms, boot=boot)
-
-    def counter_batches(
-        self, day: int, days: int, batch_ms: int, start_ms: int, stop_ms: int
-    ) -> list[tuple[int, str, bytes]]:
-        """Footfall of some days that is received in `[start_ms, stop_ms)`, as batch messages.
-
-        Each item is receive time [ms, UTC], topic and payload.
-        """
-        return counter_batches(self, day, days, batch_ms, start_ms, stop_ms)
 
 
 def build_city(scenario: Scenario, *, state: Path | None = None, simulated: bool = True) -> City:

@@ -239,13 +239,18 @@ def to_broker(
     if speed is None:
         from firmware_sim.publishing import computed
         from firmware_sim.samples import samples
-        from firmware_sim.telling import in_pieces
+        from firmware_sim.telling import history, in_pieces
 
         if batch:
-            history = city.history(
-                scenario.start_ms, scenario.stop_ms, batch_ms=batch * 3_600_000, boot=boot
+            pieces = in_pieces(
+                history(
+                    city,
+                    scenario.start_ms,
+                    scenario.stop_ms,
+                    batch_ms=batch * 3_600_000,
+                    boot=boot,
+                )
             )
-            pieces = in_pieces(history)
         else:
             pieces = samples(city, boot)
         counts = running(send_all(computed(pieces, seconds=seconds), address))

@@ -39,7 +39,7 @@ def test_files_and_history_against_a_plain_copy(capsys: pytest.CaptureFixture[st
 
     def history() -> None:
         nonlocal messages
-        messages = sum(1 for _ in city.history(scenario.start_ms, scenario.stop_ms))
+        messages = sum(1 for _ in history(city, scenario.start_ms, scenario.stop_ms))
 
     told = seconds(history)
     with capsys.disabled():

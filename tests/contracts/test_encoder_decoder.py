@@ -22,6 +22,7 @@ from firmware_sim.devices.node import Node, Row
 from firmware_sim.feed import write_feed
 from firmware_sim.samples import samples
 from firmware_sim.scenario import load_scenario
+from firmware_sim.telling import history
 from firmware_sim.world import build_city
 from ingest.devices import DeviceEntry, Registry
 from ingest.reading import QUANTITIES, Quantity
@@ -219,7 +220,7 @@ def test_every_message_of_a_simulated_day_can_be_read() -> None:
     registry = Registry([DeviceEntry(str(row["device_id"])) for row in city.assets_rows()])
     start_ms = city.scenario.start_ms
     readings = messages = 0
-    for where, payload, received_ms in city.history(start_ms, start_ms + 86_400_000):
+    for where, payload, received_ms in history(city, start_ms, start_ms + 86_400_000):
         decoded = decode(where, payload, registry)
         assert decoded.simulated
         assert len(payload) <= 65_536
@@ -236,7 +237,7 @@ def test_rows_of_a_history_are_numbered_without_a_gap() -> None:
     registry = Registry([DeviceEntry(str(row["device_id"])) for row in city.assets_rows()])
     start_ms = city.scenario.start_ms
     expected: dict[str, int] = {}
-    for where, payload, _ in city.history(start_ms, start_ms + 86_400_000, boot=7):
+    for where, payload, _ in history(city, start_ms, start_ms + 86_400_000, boot=7):
         sequence = decode(where, payload, registry).sequence
         assert sequence is not None
         device = where.split("/")[3]
@@ -304,7 +305,7 @@ def test_a_meter_goes_on_where_it_stood_whenever_the_city_is_asked() -> None:
     def energy(first_day: int, days: int) -> dict[str, dict[int, float]]:
         start_ms = scenario.start_ms + first_day * 86_400_000
         found: dict[str, dict[int, float]] = {}
-        messages = build_city(scenario).history(start_ms, start_ms + days * 86_400_000)
+        messages = history(build_city(scenario), start_ms, start_ms + days * 86_400_000)
         for where, payload, received_ms in messages:
             for series in decode(where, payload, registry).series:
                 if series.quantity is Quantity.ENERGY:
@@ -335,7 +336,7 @@ def test_a_city_on_lorawan_is_read_under_its_devices_euis(server: str) -> None:
     start_ms = city.scenario.start_ms
     found: dict[str, int] = {}
     begins = {"things_stack_v3": "v3/", "chirpstack_v3": "application/1/"}
-    for where, payload, _ in city.history(start_ms, start_ms + 86_400_000):
+    for where, payload, _ in history(city, start_ms, start_ms + 86_400_000):
         if not where.startswith("ljusvakt/v1/"):  # the counters stay as they are
             assert where.startswith(begins.get(server, "application/ljusvakt/"))
         for series in decode(where, payload, registry).series:
