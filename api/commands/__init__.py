@@ -15,6 +15,7 @@ COMMAND_FAMILIES = (
     "demo",
     "service",
     "testers",
+    "scoring",
     "backtest",
     "planners",
     "codecs",

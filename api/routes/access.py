@@ -9,9 +9,10 @@ from api.auth import STAFF, Needs, Principal, Role
 from api.ledger.views import AuditEntry, Page
 from api.pagination import Limit, PageCursor, page_of, turn
 from api.problems import ProblemError
+from api.routes.access_shapes import AuditOut, KeyOut, UserOut
 from api.routes.assets import visible
 from api.routes.repeats import Repeatable
-from api.routes.shapes import AuditOut, In, KeyOut, ListOf, Moment, Name, UserOut, time_ms_of
+from api.routes.shapes import In, ListOf, Moment, Name, time_ms_of
 from api.services import ServiceDep, Services
 
 router = APIRouter(prefix="/api/v1", tags=["access"], route_class=Repeatable)

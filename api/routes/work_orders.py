@@ -20,19 +20,15 @@ from api.operations.work_orders import (
 )
 from api.pagination import Limit, PageCursor, turn
 from api.problems import ProblemError
-from api.routes.repeats import Repeatable
-from api.routes.shapes import (
-    In,
-    ListOf,
-    Name,
+from api.routes.order_shapes import (
     PhotoOut,
-    Text,
     WorkOrderDetailOut,
     WorkOrderOut,
-    moment,
     work_order_detail_out,
     work_order_out,
 )
+from api.routes.repeats import Repeatable
+from api.routes.shapes import In, ListOf, Name, Text, moment
 from api.services import ServiceDep, Services
 
 router = APIRouter(prefix="/api/v1", tags=["work orders"], route_class=Repeatable)

@@ -13,7 +13,7 @@ from analytics.rules import Rules
 from api.assets import Asset, AssetKind
 from api.ledger import open_ledger
 from api.operations.ranking import ranked
-from api.routes.shapes import work_order_detail_out
+from api.routes.order_shapes import work_order_detail_out
 from api.watch.explain import costs, explain
 from api.watch.feature_store import FeatureStore
 from api.watch.judging import Judge
