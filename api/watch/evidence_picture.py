@@ -8,7 +8,7 @@ from api.clock import Clock
 from api.findings import NamedFinding
 from api.ledger import Ledger
 from api.ledger.views import Evidence
-from api.watch.pictures import finding_picture
+from api.watch.finding_picture import finding_picture
 from api.watch.window_readings import ReadingSource
 
 __all__ = ["EvidencePicture"]

@@ -11,7 +11,7 @@ from street_of_lamps import Street
 from analytics.findings import CauseKind, FindingKind, Severity
 from analytics.grid import DAY_MS
 from api.findings import NamedFinding
-from api.watch.pictures import finding_picture
+from api.watch.finding_picture import finding_picture
 from ingest.reading import Quantity
 from ingest.stores.memory import MemoryStore
 
@@ -109,6 +109,13 @@ def test_a_slow_fault_is_drawn_night_by_night_over_weeks():
     text, words = drawn(street, FindingKind.DEPRECIATION, 22)
     assert [w for w in words if w.endswith("% kvar")] == ["78 % kvar"]  # 16 of 20 lx are its own
     assert len(re.findall("<circle", text)) >= 28
+
+
+def test_a_light_that_was_dark_from_the_first_has_no_share_to_draw():
+    street = Street(nights=30, sky_share=0.0)
+    street.held[2, : street.at(10)] = 0  # lamps beside it light it a little otherwise
+    _, words = drawn(street, FindingKind.DEPRECIATION, 22)
+    assert "Inga mätvärden i fönstret" in words
 
 
 def test_nothing_measured_is_said():
