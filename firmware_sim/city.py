@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.devices.lorawan import dev_eui_of
-from firmware_sim.scenario import Scenario
+from firmware_sim.scenario import City, Devices, Scenario
 from firmware_sim.streams import generator, uniform
 
 __all__ = ["CityPlan", "Counter", "Feeder", "Floats", "build_plan"]
@@ -273,23 +273,11 @@ def lay_feeder(
     tunnel: bool,
 ) -> Feeder:
     """Draw everything about one feeder from its own stream."""
-    city, setup = scenario.city, scenario.devices
-    north, east = next((n, e) for d, _, n, e in DISTRICTS if d == district)
-    lengths = [size // pieces + (k < size % pieces) for k in range(pieces)]
-    segments: list[str] = []
-    lats, lons, orders = [], [], []
+    setup = scenario.devices
     code = name[2:]
-    for k, length in enumerate(lengths):
-        at = rng.normal(0, 0.0045, 2)
-        spacing = (6.0, 12.0) if tunnel else (25.0, 40.0)
-        lat, lon = polyline(
-            rng, city.lat + north + at[0], city.lon + east + at[1] * 1.8, length, spacing
-        )
-        label = site if tunnel else f"{street_name(rng)} {code}:{k + 1}"
-        segments += [label] * length
-        lats.append(lat)
-        lons.append(lon)
-        orders.append(np.arange(1, length + 1))
+    segments, orders, lat, lon = lay_segments(
+        scenario.city, rng, code, size, district, site if tunnel else "", pieces
+    )
     u = rng.random(12)
     switching, dimming = programme(scenario, u, tunnel=tunnel)
     # Fed at night alone: its devices are silent by day, and that is no fault.
@@ -306,10 +294,7 @@ def lay_feeder(
     sky = np.where(portal, sky * 0.3, sky * 0.006) if tunnel else sky
     registry = level * np.exp(rng.normal(0, max(setup.nominal_error, 1e-9), size))
     v = rng.random((6, size))
-    registry = np.where(
-        v[0] < setup.nominal_wrong, registry * np.where(v[1] < 0.5, 0.4, 2.2), registry
-    )
-    registry = np.where(v[2] < setup.nominal_missing, np.nan, np.round(registry, 1))
+    registry = as_registered(setup, registry, v)
     interval_s = setup.interval_s[int(u[1] * len(setup.interval_s))]
     powered = bool(u[2] < setup.power)
     tells = bool(u[3] < setup.status), bool(u[4] < setup.events)
@@ -342,10 +327,10 @@ def lay_feeder(
         device_ids=tuple(map(dev_eui_of, names)) if by_radio else names,
         luminaire_ids=names,
         segments=tuple(segments),
-        orders=np.concatenate(orders),
+        orders=orders,
         same_segment=np.array([k > 0 and segments[k] == segments[k - 1] for k in range(size)]),
-        lat=np.concatenate(lats).round(6),
-        lon=np.concatenate(lons).round(6),
+        lat=lat,
+        lon=lon,
         has_lux=has_lux,
         has_device=v[4] < setup.coverage,
         level_lx=level,
@@ -364,6 +349,44 @@ def lay_feeder(
         nominal_lx=registry,
         phase_ms=np.floor(rng.random(size) * (interval_s * 0.8) * 1000),
     )
+
+
+def lay_segments(
+    city: City,
+    rng: np.random.Generator,
+    code: str,
+    size: int,
+    district: str,
+    tunnel: str,
+    pieces: int,
+) -> tuple[list[str], NDArray[np.int64], Floats, Floats]:
+    """Segment, order in it, latitude and longitude of each lamp of a feeder (or of a tunnel)."""
+    north, east = next((n, e) for d, _, n, e in DISTRICTS if d == district)
+    spacing = (6.0, 12.0) if tunnel else (25.0, 40.0)
+    segments: list[str] = []
+    lats, lons, orders = [], [], []
+    for k in range(pieces):
+        length = size // pieces + (k < size % pieces)
+        at = rng.normal(0, 0.0045, 2)
+        lat, lon = polyline(
+            rng, city.lat + north + at[0], city.lon + east + at[1] * 1.8, length, spacing
+        )
+        segments += [tunnel or f"{street_name(rng)} {code}:{k + 1}"] * length
+        lats.append(lat)
+        lons.append(lon)
+        orders.append(np.arange(1, length + 1))
+    return (
+        segments,
+        np.concatenate(orders),
+        np.concatenate(lats).round(6),
+        np.concatenate(lons).round(6),
+    )
+
+
+def as_registered(setup: Devices, level: Floats, v: Floats) -> Floats:
+    """What the registry says of the levels: some are wrong by a class or two, some are missing."""
+    wrong = np.where(v[0] < setup.nominal_wrong, level * np.where(v[1] < 0.5, 0.4, 2.2), level)
+    return np.where(v[2] < setup.nominal_missing, np.nan, np.round(wrong, 1))
 
 
 def programme(scenario: Scenario, u: Floats, *, tunnel: bool) -> tuple[str, str]:
