@@ -233,5 +233,7 @@ def test_nothing_small_leaves_the_house():
     said = public_table(counts, "Torg 0", "2026-03")
     night = [row[0] for row in said["persons"]]
     assert night == [None] * 7
-    assert all(v % 5 == 0 for row in said["persons"] for v in row if v is not None)
+    shown = [v for row in said["persons"] for v in row if v is not None]
+    assert max(shown) > 0
+    assert {v % 5 for v in shown} == {0}
     assert said["withheld"] >= 7

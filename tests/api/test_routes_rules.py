@@ -176,7 +176,8 @@ def test_exports_leave_in_every_format(acting: Acting) -> None:
     entities = one.get("/api/v1/exports/assets.jsonld").json()
     assert {e["type"] for e in entities} == {"Streetlight"}
     flow = one.get("/api/v1/exports/crowd-flow.jsonld", params={"options": "keyValues"}).json()
-    assert all(e["peopleCount"] >= 0 for e in flow)
+    assert len(flow) > 0
+    assert min(e["peopleCount"] for e in flow) >= 0
     assert one.get("/api/v1/exports/assets.exe").status_code == 422
 
 
@@ -356,11 +357,16 @@ def test_vendored_files_are_what_their_makers_published() -> None:
     from pathlib import Path
 
     vendor = Path(__file__).parents[2] / "api" / "static" / "vendor"
-    for library in tomllib.loads((vendor / "VENDOR.toml").read_text())["library"]:
-        folder = vendor / f"{library['name']}-{library['version']}"
+    libraries = {
+        f"{library['name']}-{library['version']}": library
+        for library in tomllib.loads((vendor / "VENDOR.toml").read_text())["library"]
+    }
+    assert libraries.keys() == {folder.name for folder in vendor.iterdir() if folder.is_dir()}
+    for name, library in libraries.items():
+        folder = vendor / name
         assert len((folder / library["license_file"]).read_text()) > 500
-        for name, digest in library["files"].items():
-            content = (folder / Path(name).name).read_bytes()
+        for file, digest in library["files"].items():
+            content = (folder / Path(file).name).read_bytes()
             assert hashlib.sha256(content).hexdigest() == digest
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 from contracts.lamp_street import NOW_MS, finding, street
-from contracts.ljusvakt_process import eventually
+from contracts.waiting import eventually
 from fastapi.testclient import TestClient
 
 from api.assets import Asset, AssetKind

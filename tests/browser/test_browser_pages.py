@@ -106,7 +106,9 @@ def test_the_first_page_follows_what_happens(browser: Browser, site: Site) -> No
             assignee="anna",
             now_ms=site.services.clock.now_ms(),
         )
-        page.wait_for_selector('li[data-order="3"] .chip.assigned', timeout=20_000)
+        chip = page.wait_for_selector('li[data-order="3"] .chip.assigned', timeout=20_000)
+        assert chip is not None
+        assert chip.is_visible()
 
 
 def test_a_crew_takes_starts_and_finishes_an_order_by_its_buttons(

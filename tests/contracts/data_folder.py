@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from contracts.ljusvakt_process import eventually
+from contracts.waiting import eventually
 
 from ingest.counters import Counters
 from ingest.journal import JournalReader

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from contracts.ports import free_ports
+from contracts.waiting import eventually
 
 CONFIG = """
 reporting-disabled = true
@@ -57,15 +57,16 @@ class InfluxServer:
             self.process = subprocess.Popen(
                 [self.program, "-config", self.config], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{self.url}/ping", timeout=2).close()
-                return
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise AssertionError((self.folder / "log").read_text()[-2000:])
+        eventually(self._answers, within_s=30)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+        try:
+            urllib.request.urlopen(f"{self.url}/ping", timeout=2).close()
+        except OSError:
+            return False
+        return True
 
     def stop(self, sign: int = signal.SIGTERM) -> None:
         if self.process is not None:

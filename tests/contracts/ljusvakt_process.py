@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from contracts.ports import free_port
 
-__all__ = ["LJUSVAKT", "Process", "bare_environment", "eventually", "with_own_broker"]
+__all__ = ["LJUSVAKT", "Process", "bare_environment", "with_own_broker"]
 
 LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 
@@ -99,12 +99,3 @@ class Process:
         while not self._lines.empty():
             self.said.append(self._lines.get() or "")
         return "".join(self.said)
-
-
-def eventually(what: Callable[[], Any], *, within_s: float = 60) -> Any:
-    """The first answer that is not empty; processes of others offer no event to wait for."""
-    end = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < end, f"not within {within_s} s"
-        time.sleep(0.2)
-    return found

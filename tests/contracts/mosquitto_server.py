@@ -3,9 +3,10 @@
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Self
+
+from contracts.waiting import eventually
 
 from ingest.broker import mosquitto_config
 
@@ -35,16 +36,16 @@ class MosquittoServer:
             self.process = subprocess.Popen(
                 [str(self.program), "-c", str(config)], stdout=output, stderr=output
             )
-        give_up_s = time.monotonic() + 10
-        while time.monotonic() < give_up_s:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "output").read_text()
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError((self.folder / "output").read_text())
+        eventually(self._answers, within_s=10, pause_s=0.02)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "output").read_text()
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def _end(self, how: signal.Signals) -> None:
         if self.process is not None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from contracts.source import until
+from contracts.waiting import until
 
 from ingest.collector import Collector, _fair
 from ingest.devices import DeviceEntry, Registry

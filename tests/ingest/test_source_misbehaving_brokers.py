@@ -6,8 +6,9 @@ from pathlib import Path
 
 import mqtt5
 import pytest
-from contracts.source import Inbox, until
+from contracts.source import Inbox
 from contracts.streaming_server import StreamingServer, serving
+from contracts.waiting import until
 
 from ingest.errors import SettingsError
 from ingest.settings import MqttSettings, TlsSettings, parse_broker

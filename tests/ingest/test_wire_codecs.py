@@ -471,9 +471,9 @@ def flat(expected: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.data
 def test_luminaire_vectors_give_failures_dimming_power_and_light(data_dir: Path) -> None:
-    for row in vectors(data_dir):
-        if row["vendor"] != "nasys":
-            continue
+    of_luminaires = [row for row in vectors(data_dir) if row["vendor"] == "nasys"]
+    compared: Counter[str] = Counter()
+    for row in of_luminaires:
         found = codec("nas").decode(bytes.fromhex(row["hex"]), row["fport"], model=row["device"])
         ours = {v.quantity.value: v.value for v in found if isinstance(v, Value) and not v.channel}
         events = {(r.event, r.info) for r in found if isinstance(r, Report) and r.active}
@@ -481,6 +481,7 @@ def test_luminaire_vectors_give_failures_dimming_power_and_light(data_dir: Path)
         drivers = expected.get("drivers", []) + expected.get("dali_statuses", [])
         drivers += expected.get("dimming_source", [])
         if drivers:
+            compared["failures"] += 1
             lamp = any(d["status"]["lamp_failure"] for d in drivers)
             gear = any(d["status"]["driver_error"] for d in drivers)
             assert (int(ours["lamp_status"]) & 3) == lamp + 2 * gear
@@ -490,10 +491,14 @@ def test_luminaire_vectors_give_failures_dimming_power_and_light(data_dir: Path)
                 if d["status"]["lamp_failure"]
             }
         if expected["packet_type"] == "metering_alert":
+            compared["power"] += 1
             assert ours["power_w"] == expected["power__W"]
             assert ("current_too_high", "metering") in events
         levels = expected.get("dimming_source", []) + expected.get("destination", [])
         if levels:
+            compared["dimming"] += 1
             assert ours["dimming_pct"] == levels[0]["dimming_level__percent"]
         if lux := expected.get("sensor_source", {}).get("light_sensor__lx"):
+            compared["light"] += 1
             assert ours["illuminance_lx"] == pytest.approx(float(lux), abs=0.05)
+    assert set(compared) == {"failures", "power", "dimming", "light"}

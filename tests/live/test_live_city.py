@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import aiomqtt
 import msgspec
 import pytest
 from contracts.mosquitto_server import MosquittoServer
+from contracts.waiting import until
 
 from api.clock import Clock
 from firmware_sim.city import Feeder
@@ -23,6 +24,7 @@ from firmware_sim.publishing import BrokerAddress, paced, publish_messages, reco
 from firmware_sim.recording import Recorded, RecordingWriter
 from firmware_sim.replayed import read_messages
 from firmware_sim.scenario import load_scenario
+from firmware_sim.telling import history
 from firmware_sim.transmission import EventRow, Rows
 from firmware_sim.world import City, build_city
 
@@ -102,12 +104,6 @@ async def living(live: LiveCity) -> AsyncIterator[None]:
             await task
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is awaited is in another process
-            await asyncio.sleep(0.05)
-
-
 def readings_of(messages: list[tuple[str, bytes]]) -> set[tuple[str, str, int, float | None]]:
     """Device, quantity, time and value of everything that was sent."""
     found: set[tuple[str, str, int, float | None]] = set()
@@ -126,8 +122,8 @@ async def test_history_and_live_are_one_world_without_seam(broker: BrokerAddress
     city = small_city()
     begin = city.scenario.start_ms + DAY_MS
     seam, end = begin + 20 * HOUR_MS, begin + 28 * HOUR_MS
-    whole = readings_of([(t, p) for t, p, received in city.history(begin, end)])
-    before = readings_of([(t, p) for t, p, _ in city.history(begin, seam)])
+    whole = readings_of([(t, p) for t, p, received in history(city, begin, end)])
+    before = readings_of([(t, p) for t, p, _ in history(city, begin, seam)])
     clock = Clock(start_ms=seam, speed=6000)
     async with heard(broker) as messages:
         async with living(LiveCity(city, clock, "127.0.0.1", broker.port, since_ms=seam)):
@@ -141,7 +137,7 @@ async def test_history_and_live_are_one_world_without_seam(broker: BrokerAddress
     after = {row for row in live if seam < row[2] < end}
     wanted = {
         row
-        for row in readings_of([(t, p) for t, p, _ in city.history(seam, end + DAY_MS)])
+        for row in readings_of([(t, p) for t, p, _ in history(city, seam, end + DAY_MS)])
         if seam < row[2] < end
     }
     assert after == wanted
@@ -289,7 +285,7 @@ async def test_a_city_lives_on_over_a_restart_of_the_broker(
 async def test_what_is_recorded_can_be_replayed(broker: BrokerAddress, tmp_path: Path) -> None:
     city = small_city()
     start_ms = city.scenario.start_ms
-    sent = [Recorded(t, p, r) for t, p, r in city.history(start_ms, start_ms + DAY_MS // 2)]
+    sent = [Recorded(t, p, r) for t, p, r in history(city, start_ms, start_ms + DAY_MS // 2)]
     with RecordingWriter(tmp_path / "feed.jsonl.gz") as writer:
         recording = asyncio.create_task(
             record_messages(broker, ["ljusvakt/#"], writer, seconds=20, limit=len(sent))

@@ -12,7 +12,7 @@ import aiomqtt
 import pyarrow.parquet as pq
 import pytest
 from contracts.mosquitto_server import MosquittoServer
-from contracts.source import until
+from contracts.waiting import until
 
 from ingest.collector import Collector
 from ingest.counters import Counters

@@ -102,6 +102,8 @@ def test_a_live_city_on_lorawan_rests_in_the_store(
     # With a meter, controllers tell their watts and energy; light sensors tell their battery.
     metered = {d for f in city.feeders if f.has_power for d in f.device_ids}
     sensors = {d for f in city.feeders if not f.controller for d in f.device_ids}
+    assert metered
+    assert sensors
     energy = told_of[Quantity.ENERGY]
     assert told_of[Quantity.POWER].keys() == energy.keys() == metered
     assert told_of[Quantity.BATTERY_VOLTAGE].keys() == sensors

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import aiomqtt
 import pytest
-from contracts.ljusvakt_process import eventually
 from contracts.receiver import receiver
+from contracts.waiting import until
 
 from api.assets import Asset
 from api.bootstrap import Part, Platform, open_platform
@@ -58,10 +57,6 @@ def stored(platform: Platform) -> int:
     assert platform.reader is not None
     counts = platform.reader.counters()
     return counts.stored + counts.in_journal
-
-
-async def until(what: Callable[[], object]) -> None:
-    await asyncio.to_thread(eventually, what)
 
 
 @pytest.mark.timeout(240)

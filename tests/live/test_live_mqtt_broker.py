@@ -12,7 +12,8 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
-from contracts.source import Inbox, until
+from contracts.source import Inbox
+from contracts.waiting import until
 
 from ingest import broker as broker_module
 from ingest.broker import find_mosquitto, mosquitto_config, open_broker
@@ -85,10 +86,8 @@ async def test_auto_is_mosquitto_where_there_is_one_and_it_keeps_what_waits(
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
-async def test_what_was_started_ends_with_us(
-    mosquitto: Path, tmp_path: Path, how: signal.Signals
-) -> None:
-    assert mosquitto
+@pytest.mark.usefixtures("mosquitto")
+async def test_what_was_started_ends_with_us(tmp_path: Path, how: signal.Signals) -> None:
     starter = start(tmp_path)
     assert starter.stdout is not None
     port = next(int(line.split()[-1]) for line in starter.stdout if line.startswith("listens on"))
@@ -98,18 +97,20 @@ async def test_what_was_started_ends_with_us(
     starter.stdout.close()
     await until(partial(_silent, port))
     # It was ended in order: what it held is saved.
-    await until((tmp_path / "mosquitto.db").exists, within_s=5)
+    saved = tmp_path / "mosquitto.db"
+    await until(saved.exists, within_s=5)
+    assert saved.stat().st_size > 0
 
 
-async def test_the_broker_ends_also_when_its_guard_is_killed(
-    mosquitto: Path, tmp_path: Path
-) -> None:
-    assert mosquitto
+@pytest.mark.usefixtures("mosquitto")
+async def test_the_broker_ends_also_when_its_guard_is_killed(tmp_path: Path) -> None:
     broker = await open_broker("mosquitto", tmp_path, port=0)
     assert broker.pid is not None
+    assert answers(broker.port)
     os.kill(broker.pid, signal.SIGKILL)
     await until(partial(_silent, broker.port))
     await broker.stop()
+    assert not answers(broker.port)
 
 
 async def test_a_port_that_is_taken_is_told_with_the_remedy(tmp_path: Path) -> None:
@@ -119,10 +120,10 @@ async def test_a_port_that_is_taken_is_told_with_the_remedy(tmp_path: Path) -> N
             await open_broker("auto", tmp_path, port=port)
 
 
+@pytest.mark.usefixtures("mosquitto")
 async def test_a_broker_that_does_not_start_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosquitto: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert mosquitto
     monkeypatch.setattr(broker_module, "mosquitto_config", lambda *_: "no_such_setting true\n")
     began_s = time.monotonic()
     with pytest.raises(BrokerError, match=r"no_such_setting|mosquitto\.conf|log"):

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 
 import aiomqtt
 import pytest
 from contracts.mosquitto_server import MosquittoServer
-from contracts.source import TOPIC, SessionContract, numbers, running, until
+from contracts.source import TOPIC, SessionContract, numbers, running
+from contracts.waiting import until
 
 from ingest.settings import MqttSettings
 from ingest.sources import Source
@@ -56,54 +57,37 @@ class MqttBench:
         link.cut()
         await until(lambda: source.status.connections > before and source.status.connected)
 
-    async def heard(self) -> list[tuple[str, bytes]]:
-        return self.listened
-
-    listened: list[tuple[str, bytes]]
-
-    async def listen(self) -> None:
-        """What anyone publishes as a receipt."""
-        self.listened = []
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncGenerator[list[tuple[str, bytes]]]:
+        heard: list[tuple[str, bytes]] = []
         async with aiomqtt.Client("127.0.0.1", self.server.port) as client:
             await client.subscribe("ljusvakt/v1/+/+/ack")
-            async for message in client.messages:
-                self.listened.append((str(message.topic), bytes(message.payload)))  # type: ignore[arg-type]
+
+            async def listen() -> None:
+                async for message in client.messages:
+                    heard.append((str(message.topic), bytes(message.payload)))  # type: ignore[arg-type] # noqa: PERF401 - it is looked at meanwhile
+
+            task = asyncio.create_task(listen())
+            yield heard
+            task.cancel()
 
 
-@contextlib.asynccontextmanager
-async def listening(bench: MqttBench):  # type: ignore[no-untyped-def]
-    task = asyncio.create_task(bench.listen())
-    await asyncio.sleep(0.2)
-    yield
-    task.cancel()
-
-
-class MqttContract(SessionContract):
-    async def test_what_it_publishes_goes_out_and_does_not_come_back(  # type: ignore[override]
-        self, bench: MqttBench
-    ) -> None:
-        async with listening(bench):
-            await super().test_what_it_publishes_goes_out_and_does_not_come_back(bench)
-
-
-class TestPahoOverMqtt5(MqttContract):
+class TestPahoOverMqtt5(SessionContract):
     @pytest.fixture
     def bench(self, server: MosquittoServer) -> MqttBench:
         return MqttBench(server, PahoSource)
 
 
-class TestPahoOver311(MqttContract):
+class TestPahoOver311(SessionContract):
+    # MQTT 3.1.1 has no noLocal.
+    does_not_hear_itself = False
+
     @pytest.fixture
     def bench(self, server: MosquittoServer) -> MqttBench:
         return MqttBench(server, PahoSource, "3.1.1")
 
-    @pytest.mark.skip(reason="MQTT 3.1.1 has no noLocal; the collector ignores its own receipts")
-    async def test_what_it_publishes_goes_out_and_does_not_come_back(  # type: ignore[override]
-        self, bench: object
-    ) -> None: ...
 
-
-class TestMqtt5(MqttContract):
+class TestMqtt5(SessionContract):
     @pytest.fixture
     def bench(self, server: MosquittoServer) -> MqttBench:
         return MqttBench(server, Mqtt5Source)

@@ -10,7 +10,8 @@ import aiomqtt
 import pytest
 from conftest import program
 from contracts.mosquitto_server import MosquittoServer
-from contracts.source import Inbox, until
+from contracts.source import Inbox
+from contracts.waiting import until
 
 from ingest.settings import MqttSettings, TlsSettings
 from ingest.sources.mqtt5 import Mqtt5Source

@@ -10,10 +10,11 @@ import httpx2
 import paho.mqtt.client as mqtt
 import pytest
 from contracts import ports
-from contracts.ljusvakt_process import Process, bare_environment, eventually
+from contracts.ljusvakt_process import Process, bare_environment
 from contracts.mosquitto_server import MosquittoServer
 from contracts.postgres_server import PostgresServer
 from contracts.receiver import receiver
+from contracts.waiting import eventually
 from street_of_lamps import Street
 
 from analytics.grid import DAY_MS, window_start

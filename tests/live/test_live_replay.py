@@ -9,7 +9,12 @@ import pytest
 from contracts.data_folder import counts_after, rows_in
 from contracts.ljusvakt_process import LJUSVAKT, Process, with_own_broker
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.data]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.data,
+    pytest.mark.usefixtures("mosquitto"),
+]
 
 HOUR_S = 3600
 
@@ -44,9 +49,8 @@ def frames_of(file: Path) -> int:
 
 
 def test_13332_uplinks_rest_once_each_also_when_replayed_twice_and_shuffled(
-    tmp_path: Path, data_dir: Path, mosquitto: Path, free_port: int
+    tmp_path: Path, data_dir: Path, free_port: int
 ) -> None:
-    assert mosquitto
     file = data_dir / "lorawan" / "elsys_ems_tourperret_first_half.parquet"
     folder, other = tmp_path / "in order", tmp_path / "shuffled"
     with Process("run", with_own_broker(folder, mqtt_port=free_port)) as program:
@@ -81,9 +85,8 @@ def test_13332_uplinks_rest_once_each_also_when_replayed_twice_and_shuffled(
 
 
 def test_captured_network_server_messages_rest_or_say_why_they_cannot(
-    tmp_path: Path, data_dir: Path, mosquitto: Path, free_port: int
+    tmp_path: Path, data_dir: Path, free_port: int
 ) -> None:
-    assert mosquitto
     samples = data_dir / "payload_samples"
     folder = tmp_path / "data"
     with Process("run", with_own_broker(folder, mqtt_port=free_port)) as program:
