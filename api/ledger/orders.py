@@ -25,9 +25,10 @@ from api.ledger.models import (
     StepRow,
     WorkOrderRow,
 )
+from api.ledger.new_orders import new_by_hand
 from api.ledger.photos import clean_photo
 from api.ledger.views import Attachment, OrderFilter, Page, WorkOrder, WorkOrderDetail
-from api.operations.sla import NO_DUE_MS, Facts, Policy, judge
+from api.operations.sla import Policy
 from api.operations.work_orders import (
     CLOSED,
     OPEN,
@@ -38,7 +39,6 @@ from api.operations.work_orders import (
     Verification,
     WaitingFor,
     WorkOrderState,
-    crew_of,
     title_of,
 )
 
@@ -431,95 +431,6 @@ def check_target(
         raise BadInputError("an order is no duplicate of itself.")
     if WorkOrderState(other.state) in {WorkOrderState.DUPLICATE, WorkOrderState.REJECTED}:
         raise ConflictError(f"work order {target} is {other.state}.")
-
-
-def new_by_hand(
-    session: Session,
-    device_ids: Sequence[str],
-    *,
-    kind: FindingKind,
-    actor: str,
-    now_ms: int,
-    note: str,
-    place: tuple[str, str, float | None, float | None],
-    simulated: bool,
-    policy: Policy,
-    hazard: bool = False,
-) -> WorkOrderRow:
-    """An order without an incident."""
-    stands = [session.get(AssetRow, device) for device in dict.fromkeys(device_ids)]
-    if None in stands:
-        raise NotFoundError("no such asset.")
-    assets = [row for row in stands if row is not None]
-    first = assets[0] if assets else None
-    area, site, lat, lon = place
-    cause_id = first.luminaire_id if first else site or "?"
-    row = WorkOrderRow(
-        incident_id=None,
-        state=WorkOrderState.NEW.value,
-        is_open=True,
-        version=1,
-        crew=crew_of(kind).value,
-        kind=kind.value,
-        cause_kind=CauseKind.LUMINAIRE.value,
-        cause_id=cause_id,
-        title=title_of(kind, CauseKind.LUMINAIRE, cause_id, len(assets)),
-        note=note,
-        members=len(assets),
-        from_findings=False,
-        simulated=simulated,
-        area=first.area if first and first.area else area,
-        site=first.site if first and first.site else site,
-        lat=first.lat if first and first.lat is not None else lat,
-        lon=first.lon if first and first.lon is not None else lon,
-        assignee="",
-        budget_account=BudgetAccount.ORDINARY_OPERATION.value,
-        priority="",
-        rank=0,
-        rule_id="",
-        why="",
-        detected_ms=now_ms,
-        created_ms=now_ms,
-        updated_ms=now_ms,
-        due_ms=NO_DUE_MS,
-        owner="",
-        times_reopened=0,
-    )
-    session.add(row)
-    session.flush()
-    for asset in assets:
-        session.add(
-            MemberRow(
-                order_id=row.id,
-                device_id=asset.device_id,
-                luminaire_id=asset.luminaire_id,
-                kind=kind.value,
-                start_ms=now_ms,
-                by_hand=True,
-            )
-        )
-    session.flush()
-    facts = Facts(
-        hazard=hazard,
-        out=len(assets),
-        place_kind=frozenset(a.place_kind for a in assets if a.place_kind),
-        location_category=frozenset(a.location_category for a in assets if a.location_category),
-        kind=kind.value,
-        crew=row.crew,
-        third_party=next((a.owner for a in assets if a.owner), ""),
-    )
-    judgement = judge(policy, facts)
-    steps.prioritise(session, row, judgement, policy=policy, at_ms=now_ms, created=True)
-    steps.remember(
-        session,
-        row,
-        action=Action.CREATE,
-        actor=actor,
-        at_ms=now_ms,
-        note=note,
-    )
-    outbox.matter_of_order(session, row, what="opened", at_ms=now_ms)
-    return row
 
 
 def take_members(session: Session, stays: WorkOrderRow, other: WorkOrderRow) -> None:

@@ -21,7 +21,8 @@ from api.ledger.models import (
     StepRow,
     WorkOrderRow,
 )
-from api.ledger.orders import locked, new_by_hand
+from api.ledger.new_orders import new_by_hand
+from api.ledger.orders import locked
 from api.ledger.views import CaseLink, ServiceRequest, WorkOrder
 from api.operations.alerts import MINUTE_MS, backoff_ms
 from api.operations.reports import (

@@ -12,6 +12,7 @@ from api.ledger.models import (
     MemberRow,
     WorkOrderRow,
 )
+from api.ledger.new_orders import blank_order
 from api.ledger.rounds.repairs import prove, reopen, take_step, withdraw
 from api.ledger.rounds.work import CHUNK, SYSTEM, Work, most_common
 from api.operations.incidents import (
@@ -19,11 +20,9 @@ from api.operations.incidents import (
     Wanted,
     What,
 )
-from api.operations.sla import NO_DUE_MS
 from api.operations.work_orders import (
     CLOSED,
     Action,
-    BudgetAccount,
     Rejection,
     Step,
     WorkOrderState,
@@ -75,36 +74,17 @@ def follow(work: Work, wanted: Wanted) -> None:
 
 
 def create_order(work: Work, incident: IncidentRow) -> None:
-    kind = FindingKind(incident.kind)
-    order = WorkOrderRow(
-        incident_id=incident.id,
-        state=WorkOrderState.NEW.value,
-        is_open=True,
-        version=1,
-        crew=crew_of(kind).value,
-        kind=kind.value,
-        cause_kind=incident.cause_kind,
-        cause_id=incident.cause_id,
-        title="",
-        note=incident.note,
-        members=0,
-        from_findings=True,
+    """The first order of an incident; its members say where it is."""
+    order = blank_order(
+        FindingKind(incident.kind),
+        CauseKind(incident.cause_kind),
+        incident.cause_id,
+        now_ms=work.now_ms,
         simulated=incident.simulated,
-        area=incident.area,
-        site=incident.site,
-        assignee="",
-        budget_account=BudgetAccount.ORDINARY_OPERATION.value,
-        priority="",
-        rank=0,
-        rule_id="",
-        why="",
-        detected_ms=incident.raised_ms,
-        created_ms=work.now_ms,
-        updated_ms=work.now_ms,
-        due_ms=NO_DUE_MS,
-        owner="",
-        times_reopened=0,
     )
+    order.incident_id, order.from_findings = incident.id, True
+    order.note, order.detected_ms = incident.note, incident.raised_ms
+    order.area, order.site = incident.area, incident.site
     work.session.add(order)
     work.session.flush()
     work.orders[incident.id] = order
