@@ -5,7 +5,7 @@ Columns that are optional in `docs/formats.md` may be missing; times may stand i
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -21,16 +21,18 @@ from firmware_sim.errors import TableError
 from firmware_sim.recording import moment_ms
 
 __all__ = [
+    "Trace",
     "column_ms",
     "first_received",
     "number",
     "read_rows",
     "span_of_readings",
     "texts",
-    "trace",
+    "traces",
 ]
 
 ArrowTable: TypeAlias = Any  # pyarrow carries no types
+Trace: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 DAY_MS = 86_400_000
 UNSET_BEFORE_MS = 1_577_836_800_000  # 2020-01-01: an older time is a clock that was never set
 TIMES = ("received_time", "time")
@@ -212,26 +214,44 @@ def readings_csv(path: Path) -> ArrowTable:
     return table.select(wanted)
 
 
-def trace(
-    readings: Path, device: str, start_ms: int, stop_ms: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Times [ms] and lux of one device in `[start_ms, stop_ms)`, by time; NaN for sentinels."""
+def traces(readings: Path, devices: Collection[str]) -> dict[str, Trace]:
+    """Times [ms] and lux of some devices, each by time; NaN for sentinels.
+
+    The readings are gone through once, however many devices are asked for.
+    """
+    chosen = pc.field("device_id").isin(list(devices))
     if readings.suffix == ".csv":
-        table = readings_csv(readings)
-        table = table.filter(pc.field("device_id") == device)
+        table = readings_csv(readings).filter(chosen)
     else:
-        where = pc.field("device_id") == device
         names = pq.ParquetDataset(readings).schema.names
         wanted = [n for n in ("device_id", "time", "illuminance_lx") if n in names]
-        table = pq.read_table(readings, columns=wanted, filters=where)
-    if "illuminance_lx" not in table.column_names:
-        return np.empty(0), np.empty(0)
+        table = pq.read_table(readings, columns=wanted, filters=chosen)
+    if "illuminance_lx" not in table.column_names or not table.num_rows:
+        return {}
+    told = pc.field("time").is_valid()
+    if not pa.types.is_timestamp(table["time"].type):
+        told &= pc.field("time") != ""
+    table = table.filter(told)
     time_ms = reading_times(table["time"]).astype(np.float64)
-    lux = np.array([number(v) for v in table["illuminance_lx"].to_pylist()], np.float64)
+    lux = numbers(table["illuminance_lx"])
     lux = np.where((lux < 0) | (lux == 65535), np.nan, lux)
-    within = np.flatnonzero((time_ms >= start_ms) & (time_ms < stop_ms))
-    order = within[np.argsort(time_ms[within], kind="stable")]
-    return time_ms[order], lux[order]
+    names = pc.cast(table["device_id"], pa.string()).combine_chunks().dictionary_encode()
+    row = np.asarray(names.indices)
+    order = np.lexsort((time_ms, row))
+    starts = np.searchsorted(row[order], np.arange(len(names.dictionary) + 1))
+    return {
+        str(device): (time_ms[order[a:b]], lux[order[a:b]])
+        for device, a, b in zip(
+            names.dictionary.to_pylist(), starts[:-1].tolist(), starts[1:].tolist(), strict=True
+        )
+    }
+
+
+def numbers(column: Any) -> NDArray[np.float64]:
+    """A column as numbers, also of text with a decimal comma; NaN where none is given."""
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return np.asarray(pc.cast(column, pa.float64()).fill_null(float("nan")))
+    return np.array([number(v) for v in column.to_pylist()], np.float64)
 
 
 def first_received(readings: Path, devices: list[str], start_ms: int, stop_ms: int) -> int | None:

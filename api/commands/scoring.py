@@ -12,7 +12,7 @@ import typer
 from api.errors import BadInputError, LjusvaktError
 
 if TYPE_CHECKING:
-    from firmware_sim.report import Street
+    from firmware_sim.report_picture import Street
     from firmware_sim.score import Run
 
 __all__ = ["register"]
@@ -60,7 +60,8 @@ def score(
 ) -> None:
     """Compare findings with the truth: precision, recall, nights to detect, false orders."""
     from firmware_sim.errors import SimulatorError
-    from firmware_sim.report import read_street, write_report
+    from firmware_sim.report import write_report
+    from firmware_sim.report_picture import read_street
     from firmware_sim.score import as_facts, below_limits, read_run, score_runs
 
     limits = limits_of(fail_under)

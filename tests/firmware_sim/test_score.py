@@ -388,7 +388,7 @@ def test_the_command_scores_a_folder_and_draws_misses_and_false_orders(tmp_path:
     assert result.exit_code == 0
     assert facts["lamp_nights"] == pytest.approx(60, abs=0.1)
     assert (facts["faults"], facts["orders"], facts["false_orders"]) == (2, 2, 1)
-    assert page.count("<figure>") == page.count("<svg") == 2
+    assert page.count("<figure>") == page.count("<svg viewBox") == 2
     assert "sensor_stuck on L-2" in page
     assert "misaimed on L-3" in page
     assert "http" not in page
