@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import resource
 import signal
@@ -9,11 +10,13 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
+from contracts.waiting import until
 from faults import collector_process
 from faults.collector_process import clock_of
 from faults.history import RIGHT, Key, archived, archived_rows, check_readings
@@ -22,6 +25,8 @@ from ingest.journal import JournalReader, check_journal
 
 BORN_MS = 1_790_000_000_000
 QUANTITY = "illuminance_lx"
+STOPS_WITHIN_S = 10
+SETTLED = RIGHT | {"waiting": 0, "stopped late": 0, "out of balance": 0}
 
 
 class Devices:
@@ -86,12 +91,42 @@ class Devices:
 
 @asynccontextmanager
 async def publishing(devices: Devices) -> AsyncGenerator[Devices]:
-    task = asyncio.create_task(devices.run())
+    with closed_sockets_forgiven():
+        task = asyncio.create_task(devices.run())
+        try:
+            yield devices
+        finally:
+            devices.stop()
+            await asyncio.wait_for(task, 60)
+
+
+@contextlib.contextmanager
+def closed_sockets_forgiven() -> Generator[None]:
+    """aiomqtt may ask the loop to watch a socket that was closed a moment before.
+
+    That is the publishers' client and no fault of what is tested: it connects again.
+    """
+    loop = asyncio.get_running_loop()
+    others = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno == errno.EBADF:
+            return
+        if others is not None:
+            others(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
     try:
-        yield devices
+        yield
     finally:
-        devices.stop()
-        await asyncio.wait_for(task, 60)
+        loop.set_exception_handler(others)
+
+
+class EndedError(Exception):
+    """The collector's process ended, or not as it should have."""
 
 
 class CollectorProcess:
@@ -129,8 +164,8 @@ class CollectorProcess:
         await until(lambda: self._alive() and (self.folder / "ready").exists(), 30)
 
     def _alive(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
+        if self.process is None or self.process.poll() is not None:
+            raise EndedError((self.folder / "log").read_text()[-3000:])
         return True
 
     def kill(self) -> None:
@@ -144,12 +179,13 @@ class CollectorProcess:
         assert self.process is not None
         began_s = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, (self.folder / "log").read_text()[-3000:]
+        if code := self.process.wait(20):
+            raise EndedError(f"exit code {code}\n" + (self.folder / "log").read_text()[-3000:])
         self.process = None
         return time.monotonic() - began_s
 
     @contextlib.contextmanager
-    def disk_full(self, at_bytes: int = 4096):  # type: ignore[no-untyped-def]
+    def disk_full(self, at_bytes: int = 4096) -> Generator[None]:
         """No file can grow beyond a few bytes for a while; the kernel says EFBIG."""
         assert self.process is not None
         was = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (at_bytes, -1))
@@ -172,48 +208,54 @@ class CollectorProcess:
         the collector hands the same over once more and counts it as a duplicate.
         """
 
-        def done() -> bool:
-            self._alive()
-            reader = self.reader()
-            try:
-                counters = reader.counters()
-            finally:
-                reader.close()
-            return counters.in_journal == 0 and archived_rows(self.folder / "archive") >= at_least
+        await until(
+            lambda: (
+                self._alive()
+                and self.waiting() == 0
+                and archived_rows(self.folder / "archive") >= at_least
+            ),
+            within_s,
+        )
 
-        await until(done, within_s)
-
-    def check(self) -> dict[str, int]:
-        """Balance and integrity; the counters, for the test to print."""
-        assert check_journal(self.folder / "journal.db") == []
+    def waiting(self) -> int:
+        """How many readings and fault reports are in the journal."""
         reader = self.reader()
-        counters = reader.counters()
-        reader.close()
-        return {"received": counters.received, "duplicate": counters.duplicate}
+        try:
+            return reader.counters().in_journal
+        finally:
+            reader.close()
+
+    def out_of_balance(self) -> list[str]:
+        """What `ljusvakt doctor` would say of the journal, damage and counts that do not add up."""
+        return check_journal(self.folder / "journal.db")
 
 
-async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - other processes set no event here
-            await asyncio.sleep(0.03)
+async def settle(
+    devices: Devices, *collectors: CollectorProcess, within_s: float = 60
+) -> dict[str, int]:
+    """Let everything come to rest and stop the collectors; how much is wrong, `SETTLED` if nothing.
 
-
-async def settle(devices: Devices, *collectors: CollectorProcess) -> None:
-    """Nothing acknowledged is missing, nothing is there twice, and the counts add up."""
-    assert len(devices.acknowledged) > 0
-    stored = sum(1 for _ in devices.acknowledged)
-    if len(collectors) == 1:
-        await collectors[0].empties(at_least=stored)
-    else:
-        await until(lambda: len(rows(collectors)) >= stored, 60)
+    Besides what `check_readings` says of the readings: how many still wait in the journals, how
+    many collectors took longer to stop than they may, and how many complaints `doctor` would have.
+    """
+    told = len(devices.acknowledged)
+    with contextlib.suppress(TimeoutError):  # what is missing then is counted below
+        await until(
+            lambda: sum(archived_rows(one.folder / "archive") for one in collectors) >= told,
+            within_s,
+        )
         for one in collectors:
-            await one.empties()
-    for one in collectors:
-        assert one.stop() < 10
+            await one.empties(within_s=within_s)
+    left = sum(one.waiting() for one in collectors)
+    took_s = [one.stop() for one in collectors]
     wrong = check_readings(devices.sent, devices.acknowledged, rows(collectors))
-    assert wrong == RIGHT
-    for one in collectors:
-        print(one.check())
+    complaints = [text for one in collectors for text in one.out_of_balance()]
+    print(f"{told} readings acknowledged; wrong: {wrong}; {complaints}")
+    return wrong | {
+        "waiting": left,
+        "stopped late": sum(s > STOPS_WITHIN_S for s in took_s),
+        "out of balance": len(complaints),
+    }
 
 
 def rows(collectors: tuple[CollectorProcess, ...]) -> list[tuple[Key, float]]:

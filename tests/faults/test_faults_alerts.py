@@ -54,8 +54,8 @@ class Receiver:
         self.server.server_close()
 
 
-def killed(url: str, where: str, die: str, *, at_ms: int, by: Receiver | None = None) -> None:
-    """One turn of a sender in a process of its own, which does not outlive it."""
+def killed(url: str, where: str, die: str, *, at_ms: int, by: Receiver | None = None) -> int:
+    """One turn of a sender in a process of its own, which is not to outlive it; its exit code."""
     process = subprocess.Popen(
         [sys.executable, str(SENDER), url, where, str(at_ms), die],
         stdin=subprocess.PIPE,
@@ -64,7 +64,7 @@ def killed(url: str, where: str, die: str, *, at_ms: int, by: Receiver | None = 
     if by is not None:
         by.kill = process.pid
     process.communicate("go\n", timeout=100)
-    assert process.returncode == -signal.SIGKILL
+    return process.returncode
 
 
 @pytest.mark.parametrize("die", ["before", "while", "after"])
@@ -77,7 +77,9 @@ def test_a_killed_sender_s_message_comes_again_with_the_same_ids(die: str, ledge
             ledger.put_recipient("jour", channel=Channel.WEBHOOK, address=hook)
             ledger.reconcile([finding(1, "lamp/1")], now_ms=NOW_MS)
             victim = receiver if die == "while" else None
-            killed(ledger.database.url, receiver.where, die, at_ms=NOW_MS, by=victim)
+            url = ledger.database.url
+            code = killed(url, receiver.where, die, at_ms=NOW_MS, by=victim)
+            assert code == -signal.SIGKILL
             (cut_off,) = ledger.deliveries()
             assert (cut_off.state.value, cut_off.attempts, cut_off.interrupted) == ("claimed", 1, 1)
             webhook = WebhookNotifier(

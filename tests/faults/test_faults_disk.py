@@ -3,11 +3,12 @@
 import errno
 import os
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from faults import journal_process
-from faults.disk import after_power_cut, calls_of, library, run_on_disk
+from faults.disk import Call, after_power_cut, calls_of, library, run_on_disk
 from faults.journal_process import BORN_MS, ROWS
 
 from ingest.errors import JournalError
@@ -25,17 +26,21 @@ pytestmark = [
 SEED = int(os.environ.get("LJUSVAKT_SEED", "20261123"))
 SCRIPT = journal_process.__file__
 BATCHES = 60
+NOTHING: dict[str, list[object]] = {"lost": [], "forgotten": [], "damaged": []}
 
 
-def lost(folder: Path) -> list[int]:
-    """Batches that were acknowledged and are neither in the journal nor in the store, whole."""
+def wrong_after(folder: Path) -> dict[str, list[object]]:
+    """What is wrong when the journal is opened again, as after any restart; `NOTHING` if nothing.
+
+    Batches that were acknowledged and are neither in the journal nor in the store, whole; batches
+    that are there while what was seen of their frames is not; and what `doctor` would say.
+    """
     told = [int(line) for line in _lines(folder / "acks")]
     stored: dict[int, int] = {}
     for line in _lines(folder / "store"):
         time_ms, _, value = line.partition(" ")
         if value:
             stored[int(time_ms)] = int(value)
-    # Opening recovers the journal, as after any restart.
     journal = Journal(
         folder / "journal.db", quota_bytes=1 << 30, now_ms=lambda: BORN_MS, min_free_bytes=0
     )
@@ -44,21 +49,27 @@ def lost(folder: Path) -> list[int]:
         columns = reader.tail("power_w", 0, 2**60)
         pairs = zip(columns.time_ms.tolist(), map(int, columns.value.tolist()), strict=True)
         stored.update(pairs)
-        missing = [
+        lost = [
             number
             for number in told
             if any(stored.get(BORN_MS + number * 10 + row) != number for row in range(ROWS))
         ]
-        kept = set(told) - set(missing)
-        for number in kept:  # what was seen before is known as well as the readings are
-            frame = Frame("lora", number, b"x")
-            at_ms = BORN_MS + number * 10
-            assert journal.call(lambda j, f=frame, t=at_ms: j.frames.hear(f, t, t)).repeat  # type: ignore[misc]
+        kept = sorted(set(told) - set(lost))
+        forgotten = [number for number in kept if not _frame_is_known(journal, number)]
     finally:
         reader.close()
         journal.close()
-    assert check_journal(folder / "journal.db") == []
-    return missing
+    return {
+        "lost": list(lost),
+        "forgotten": list(forgotten),
+        "damaged": list(check_journal(folder / "journal.db")),
+    }
+
+
+def _frame_is_known(journal: Journal, number: int) -> bool:
+    """Whether the frame of a batch, heard again, would be known as a repeat."""
+    at_ms = BORN_MS + number * 10
+    return journal.call(lambda j: j.frames.hear(Frame("lora", number, b"x"), at_ms, at_ms)).repeat
 
 
 def _lines(path: Path) -> list[str]:
@@ -69,18 +80,24 @@ def _lines(path: Path) -> list[str]:
     return [line for line in whole.split("\n") if line]
 
 
-def power_cuts(library: Path, tmp_path: Path, *, normal: bool, cuts: int) -> int:
-    """How many acknowledged batches any of these cuts lost."""
-    rng = random.Random(SEED)  # noqa: S311 - where the power goes is no secret
+def recorded(library: Path, tmp_path: Path, *, normal: bool = False) -> list[Call]:
+    """All calls to the disk of one run that nothing disturbs."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if normal:
         (folder / "synchronous-normal").touch()
     assert run_on_disk(library, folder, SCRIPT, str(BATCHES), log=tmp_path / "log") == 0
-    calls = calls_of(tmp_path / "log")
-    assert sum(call.path.endswith("acks") for call in calls) == BATCHES
-    assert sum(call.path.endswith("journal.db") for call in calls) > 20, "no checkpoint was cut"
-    missing = 0
+    return calls_of(tmp_path / "log")
+
+
+def calls_to(calls: list[Call], name: str) -> int:
+    return sum(call.path.endswith(name) for call in calls)
+
+
+def wrong_after_power_cuts(calls: list[Call], tmp_path: Path, *, cuts: int) -> Counter[str]:
+    """How often what was wrong after the power went at a random call."""
+    rng = random.Random(SEED)  # noqa: S311 - where the power goes is no secret
+    found: Counter[str] = Counter()
     for cut in range(cuts):
         upto = rng.randrange(len(calls) // 10, len(calls) + 1)
         after = tmp_path / f"after-{cut}"
@@ -91,18 +108,23 @@ def power_cuts(library: Path, tmp_path: Path, *, normal: bool, cuts: int) -> int
         for path, data in left.items():
             (after / Path(path).name).write_bytes(data)
         (after / "acks").write_bytes(told)
-        missing += len(lost(after))
-    return missing
+        found += Counter({what: len(them) for what, them in wrong_after(after).items()})
+    return found
 
 
 def test_a_power_cut_at_any_moment_loses_nothing_acknowledged(
     library: Path, tmp_path: Path
 ) -> None:
-    assert power_cuts(library, tmp_path, normal=False, cuts=400 if LONG else 60) == 0
+    calls = recorded(library, tmp_path)
+    assert calls_to(calls, "acks") == BATCHES
+    assert calls_to(calls, "journal.db") > 20, "checkpoints are among what is cut"
+    cuts = 400 if LONG else 60
+    assert wrong_after_power_cuts(calls, tmp_path, cuts=cuts) == Counter()
 
 
 def test_the_disk_finds_a_journal_that_does_not_sync(library: Path, tmp_path: Path) -> None:
-    assert power_cuts(library, tmp_path, normal=True, cuts=20) > 0
+    calls = recorded(library, tmp_path, normal=True)
+    assert wrong_after_power_cuts(calls, tmp_path, cuts=20)["lost"] > 0
 
 
 def calls_made(library: Path, folder: Path, tmp_path: Path) -> int:
@@ -130,7 +152,7 @@ def test_any_one_call_may_fail_and_nothing_is_lost(
             faults["fail_after"] = 1
         assert run_on_disk(library, folder, SCRIPT, str(BATCHES // 3), **faults) == 0, faults
         assert len(set(_lines(folder / "acks"))) == BATCHES // 3, faults
-        assert lost(folder) == [], faults
+        assert wrong_after(folder) == NOTHING, faults
 
 
 def test_a_disk_that_fails_for_long_stops_the_acknowledgements_only(
@@ -143,7 +165,7 @@ def test_a_disk_that_fails_for_long_stops_the_acknowledgements_only(
     # The process cannot go on, and tells nobody that it could.
     assert run_on_disk(library, folder, SCRIPT, str(BATCHES), **faults) == 3
     assert 0 < len(_lines(folder / "acks")) < BATCHES
-    assert lost(folder) == []
+    assert wrong_after(folder) == NOTHING
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_made(tmp_path: Path) -> None:

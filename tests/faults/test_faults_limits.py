@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from contracts.mosquitto_server import MosquittoServer
-from faults.city import CollectorProcess, Devices, publishing, settle
+from faults.city import SETTLED, CollectorProcess, Devices, publishing, settle
 
 pytestmark = [
     pytest.mark.faults,
@@ -66,7 +66,8 @@ async def test_a_collector_without_file_descriptors_goes_on_when_there_are_some_
             assert collector.process.poll() is None
             assert b"Too many open files" in (collector.folder / "log").read_bytes()
         await asyncio.sleep(0.5)
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > 50
+    assert await settle(devices, collector) == SETTLED
 
 
 async def test_a_collector_without_memory_may_end_but_loses_nothing(
@@ -87,4 +88,5 @@ async def test_a_collector_without_memory_may_end_but_loses_nothing(
             collector.start()
             await collector.ready()
         await asyncio.sleep(0.3)
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > 50
+    assert await settle(devices, collector) == SETTLED

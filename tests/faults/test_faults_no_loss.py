@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from contracts.mosquitto_server import MosquittoServer
-from faults.city import CollectorProcess, Devices, publishing, rows, settle
+from faults.city import SETTLED, CollectorProcess, Devices, publishing, rows, settle
 from faults.history import RIGHT, check_readings
 
 LONG = os.environ.get("LJUSVAKT_LONG") == "1"
@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.timeout(3600 if LONG else 300),
 ]
 SEED = int(os.environ.get("LJUSVAKT_SEED", "20261123"))
+MANY = 50  # readings at least that a schedule must have met
 
 
 @pytest.fixture
@@ -69,7 +70,8 @@ async def test_kill_9_at_random_points_loses_nothing(
                 await collector.ready()
         await collector.ready()
         await asyncio.sleep(0.3)
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > MANY
+    assert await settle(devices, collector) == SETTLED
 
 
 async def test_a_mixed_schedule_loses_nothing(
@@ -107,7 +109,8 @@ async def test_a_mixed_schedule_loses_nothing(
                     server.stop()
                     server.start()
         await asyncio.sleep(0.3)
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > MANY
+    assert await settle(devices, collector) == SETTLED
 
 
 async def test_a_broker_that_restarts_costs_nothing(
@@ -120,7 +123,8 @@ async def test_a_broker_that_restarts_costs_nothing(
             server.stop()
             server.start()
         await asyncio.sleep(0.4)
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > MANY
+    assert await settle(devices, collector) == SETTLED
 
 
 async def test_a_store_that_is_away_and_then_slow_changes_no_acknowledgement(
@@ -138,7 +142,8 @@ async def test_a_store_that_is_away_and_then_slow_changes_no_acknowledgement(
         (collector.folder / "store-slow").touch()
         await asyncio.sleep(0.5)
         (collector.folder / "store-slow").unlink()
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > MANY
+    assert await settle(devices, collector) == SETTLED
 
 
 async def test_a_full_disk_holds_the_acknowledgement_and_nothing_else(
@@ -158,7 +163,8 @@ async def test_a_full_disk_holds_the_acknowledgement_and_nothing_else(
         await asyncio.sleep(0.3)
         with collector.disk_full(600_000):  # somewhere in the middle of a file
             await asyncio.sleep(1.0)
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > MANY
+    assert await settle(devices, collector) == SETTLED
 
 
 async def test_clock_steps_move_no_reading(
@@ -169,7 +175,8 @@ async def test_clock_steps_move_no_reading(
         for step_ms in (3_600_000, -7_200_000, 86_400_000, -86_400_000, -300_000):
             collector.step_clock(step_ms)
             await asyncio.sleep(0.2)
-    await settle(devices, collector)
+    assert len(devices.acknowledged) > MANY
+    assert await settle(devices, collector) == SETTLED
 
 
 async def test_two_collectors_on_ranges_of_groups_with_one_killed(
@@ -194,7 +201,8 @@ async def test_two_collectors_on_ranges_of_groups_with_one_killed(
             two[1].start()
             await two[1].ready()
             await asyncio.sleep(0.3)
-        await settle(devices, *two)
+        assert len(devices.acknowledged) > MANY
+        assert await settle(devices, *two) == SETTLED
     finally:
         for one in two:
             one.kill()
