@@ -10,6 +10,7 @@ import pytest
 from contracts import ports
 
 if TYPE_CHECKING:
+    from contracts.influx_server import InfluxServer, RewritingProxy
     from contracts.postgres_server import PostgresServer
 
 SERVERS_REQUIRED = os.environ.get("LJUSVAKT_REQUIRE_SERVERS") == "1"
@@ -109,6 +110,25 @@ def postgres(postgres_bin: Path) -> Iterator["PostgresServer"]:
 
     with postgres_server(postgres_bin) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def influx(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["InfluxServer"]:
+    """A real InfluxDB 1.x; a test that stops it finds it again through `proxy`."""
+    from contracts.influx_server import InfluxServer
+
+    with InfluxServer(influxd, tmp_path_factory.mktemp("influx")) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(influx: "InfluxServer") -> Iterator["RewritingProxy"]:
+    """The InfluxDB, up again if somebody stopped it, with the 2.x way of writing."""
+    from contracts.influx_server import RewritingProxy
+
+    influx.start()
+    with RewritingProxy(influx.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 from contracts.ports import free_ports
 from contracts.waiting import eventually
@@ -52,7 +53,17 @@ class InfluxServer:
         )
         self.process: subprocess.Popen | None = None
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
+        """Start it, where it is not running."""
+        if self.process is not None:
+            return
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "-config", self.config], stdout=log, stderr=log
@@ -177,7 +188,11 @@ class RewritingProxy(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is nothing to report."""
 
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
+        """End it and every connection through it."""
         self.shutdown()
         self.server_close()
         for one in self.sockets:

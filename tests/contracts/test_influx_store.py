@@ -1,7 +1,6 @@
 import itertools
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,45 +22,30 @@ pytestmark = pytest.mark.live
 numbers = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def server(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    server = InfluxServer(influxd, tmp_path_factory.mktemp("influx"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def proxy(server: InfluxServer) -> Iterator[RewritingProxy]:
-    proxy = RewritingProxy(server.port)
-    yield proxy
-    proxy.close()
-
-
-def fresh(server: InfluxServer, proxy: RewritingProxy, now_ms: int = NOON_MS) -> InfluxStore:
+def fresh(influx: InfluxServer, proxy: RewritingProxy, now_ms: int = NOON_MS) -> InfluxStore:
     database = f"city_{next(numbers)}"
-    server.query(f'CREATE DATABASE "{database}"')
+    influx.query(f'CREATE DATABASE "{database}"')
     return InfluxStore(InfluxTarget(proxy.url, database), now_ms=lambda: now_ms)
 
 
 class TestInfluxDB1(SeriesStoreContract):
     @pytest.fixture(params=["while it happens", "years later"])
     def store(
-        self, request: pytest.FixtureRequest, server: InfluxServer, proxy: RewritingProxy
+        self, request: pytest.FixtureRequest, influx: InfluxServer, proxy: RewritingProxy
     ) -> Iterator[InfluxStore]:
         later = 0 if request.param == "while it happens" else 86_400_000 * 700
-        store = fresh(server, proxy, NOON_MS + later)
+        store = fresh(influx, proxy, NOON_MS + later)
         yield store
         store.close()
 
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_influxdb_agrees_with_a_loop_over_single_readings(
-    server: InfluxServer, proxy: RewritingProxy, restarted: bool
+    influx: InfluxServer, proxy: RewritingProxy, restarted: bool
 ) -> None:
     rng = np.random.default_rng(20)
     for _ in range(6):
-        store = fresh(server, proxy)
+        store = fresh(influx, proxy)
         batches = [drawn(rng) for _ in range(4)]
         stored = 0
         for batch in batches:

@@ -65,9 +65,8 @@ def server(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def proxy(server: InfluxServer) -> Iterator[RewritingProxy]:
-    proxy = RewritingProxy(server.port)
-    yield proxy
-    proxy.close()
+    with RewritingProxy(server.port) as proxy:
+        yield proxy
 
 
 @contextlib.contextmanager

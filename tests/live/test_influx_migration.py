@@ -28,21 +28,6 @@ MIDNIGHT_MS = DAY * DAY_MS
 FOREVER = {"start_ms": MIDNIGHT_MS, "stop_ms": MIDNIGHT_MS + 5 * DAY_MS}
 
 
-@pytest.fixture(scope="module")
-def server(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    server = InfluxServer(influxd, tmp_path_factory.mktemp("influx"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def proxy(server: InfluxServer) -> Iterator[RewritingProxy]:
-    proxy = RewritingProxy(server.port)
-    yield proxy
-    proxy.close()
-
-
 @pytest.fixture
 def archive(tmp_path: Path) -> ParquetStore:
     """Three days of a small city, lamps and people, and a fault report."""
@@ -65,10 +50,10 @@ def archive(tmp_path: Path) -> ParquetStore:
 
 @pytest.fixture
 def target(
-    request: pytest.FixtureRequest, server: InfluxServer, proxy: RewritingProxy
+    request: pytest.FixtureRequest, influx: InfluxServer, proxy: RewritingProxy
 ) -> Iterator[InfluxStore]:
     database = request.node.name[:60]
-    server.query(f'CREATE DATABASE "{database}"')
+    influx.query(f'CREATE DATABASE "{database}"')
     store = InfluxStore(InfluxTarget(proxy.url, database), now_ms=lambda: MIDNIGHT_MS + 9 * DAY_MS)
     yield store
     store.close()
@@ -118,9 +103,9 @@ def test_a_target_that_lost_a_reading_is_found_out(
 
 
 def test_a_retention_that_is_too_short_is_said(
-    archive: ParquetStore, target: InfluxStore, server: InfluxServer, tmp_path: Path
+    archive: ParquetStore, target: InfluxStore, influx: InfluxServer, tmp_path: Path
 ) -> None:
-    server.query(
+    influx.query(
         f'ALTER RETENTION POLICY "autogen" ON "{target.target.bucket}" DURATION 1h '
         "SHARD DURATION 1h"
     )
@@ -129,9 +114,9 @@ def test_a_retention_that_is_too_short_is_said(
 
 
 def test_the_command_carries_sealed_and_unsealed_readings(
-    archive: ParquetStore, proxy: RewritingProxy, server: InfluxServer, tmp_path: Path
+    archive: ParquetStore, proxy: RewritingProxy, influx: InfluxServer, tmp_path: Path
 ) -> None:
-    server.query("CREATE DATABASE city")
+    influx.query("CREATE DATABASE city")
     late = tmp_path / "late.csv"
     late.write_text("device_id,time,power_w\nL-1,2026-03-01T00:00:00Z,31\n")
     args = ["--data", str(tmp_path / "data"), "--json"]

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,9 @@ numbers = itertools.count()
 class Ship:
     """A journal, a shipper and the database behind the proxy."""
 
-    def __init__(self, folder: Path, server: InfluxServer, proxy: RewritingProxy) -> None:
+    def __init__(self, folder: Path, influx: InfluxServer, proxy: RewritingProxy) -> None:
         self.database = f"ship_{next(numbers)}"
-        server.query(f'CREATE DATABASE "{self.database}"')
+        influx.query(f'CREATE DATABASE "{self.database}"')
         self.journal = Journal(
             folder / "journal.db",
             quota_bytes=1 << 30,
@@ -104,26 +105,9 @@ class Ship:
         self.journal.close()
 
 
-@pytest.fixture(scope="module")
-def server(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    server = InfluxServer(influxd, tmp_path_factory.mktemp("influx"))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def proxy(server: InfluxServer) -> Iterator[RewritingProxy]:
-    if server.process is None:
-        server.start()
-    proxy = RewritingProxy(server.port)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
-def ship(tmp_path: Path, server: InfluxServer, proxy: RewritingProxy) -> Iterator[Ship]:
-    ship = Ship(tmp_path, server, proxy)
+def ship(tmp_path: Path, influx: InfluxServer, proxy: RewritingProxy) -> Iterator[Ship]:
+    ship = Ship(tmp_path, influx, proxy)
     yield ship
     ship.close()
 
@@ -141,9 +125,9 @@ async def test_everything_said_is_in_influxdb_once_and_the_journal_is_empty(ship
 
 
 async def test_b03_store_away_at_start_and_for_a_while_loses_nothing(
-    ship: Ship, server: InfluxServer
+    ship: Ship, influx: InfluxServer
 ) -> None:
-    server.stop()
+    influx.stop()
     ship.say(800)
     running = asyncio.create_task(ship.shipper.run())
     await until(lambda: ship.shipper.status.failing_since_ms is not None, 20)
@@ -151,7 +135,7 @@ async def test_b03_store_away_at_start_and_for_a_while_loses_nothing(
     for _ in range(20):
         ship.say(200)
     assert ship.reader.in_journal() == 4800
-    server.start()
+    influx.start()
     await until(lambda: not ship.reader.in_journal(), 40)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -161,13 +145,13 @@ async def test_b03_store_away_at_start_and_for_a_while_loses_nothing(
 
 
 async def test_b03_store_killed_in_the_middle_of_batches_loses_nothing(
-    ship: Ship, server: InfluxServer
+    ship: Ship, influx: InfluxServer
 ) -> None:
     reached = threading.Event()
 
     def kill_at_the_third(handler: Handler, _body: bytes) -> bool:
         if handler.server.writes == 3 and not reached.is_set():
-            server.stop(signal.SIGKILL)
+            influx.stop(signal.SIGKILL)
             reached.set()
         return False
 
@@ -177,7 +161,7 @@ async def test_b03_store_killed_in_the_middle_of_batches_loses_nothing(
     running = asyncio.create_task(ship.shipper.run())
     await until(reached.is_set, 30)
     ship.say(300)
-    server.start()
+    influx.start()
     await until(lambda: not ship.reader.in_journal(), 40)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -253,10 +237,10 @@ async def test_b03_a_400_that_is_not_about_the_lines_quarantines_nothing(ship: S
 
 
 async def test_b03_a_database_that_does_not_exist_is_a_matter_of_settings(
-    ship: Ship, server: InfluxServer
+    ship: Ship, influx: InfluxServer
 ) -> None:
     ship.say(5)
-    server.query(f'DROP DATABASE "{ship.database}"')
+    influx.query(f'DROP DATABASE "{ship.database}"')
     with pytest.raises(StoreDeniedError, match="influx_bucket"):
         await ship.shipper.drain()
     with pytest.raises(StoreDeniedError, match="database not found"):
@@ -308,10 +292,10 @@ async def test_b03_a_connection_reset_after_the_commit_makes_no_duplicate(ship: 
 
 
 async def test_b03_one_bad_line_among_many_is_found_and_only_it_is_quarantined(
-    ship: Ship, server: InfluxServer
+    ship: Ship, influx: InfluxServer
 ) -> None:
     ship.say(400)
-    server.query(
+    influx.query(
         f'CREATE RETENTION POLICY "year" ON "{ship.database}" DURATION 8760h REPLICATION 1 DEFAULT',
     )
     # The server's clock is the machine's own: anything from 2020 is out of its year.
@@ -333,7 +317,7 @@ async def test_b03_one_bad_line_among_many_is_found_and_only_it_is_quarantined(
 
 
 async def test_b03_a_type_conflict_is_bisected_down_to_the_very_lines(
-    ship: Ship, server: InfluxServer
+    ship: Ship, influx: InfluxServer
 ) -> None:
     # Someone else wrote this field as text, in one series' shard: our numbers conflict with it.
     ship.proxy.faults = [
@@ -375,19 +359,15 @@ async def test_b03_many_bad_lines_do_not_cost_a_write_each(ship: Ship) -> None:
 async def test_b03_413_halves_the_batch_and_quarantines_nothing(
     tmp_path: Path, influxd: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    small = InfluxServer(influxd, tmp_path_factory.mktemp("small"), max_body=8_000)
-    small.start()
-    proxy = RewritingProxy(small.port)
-    ship = Ship(tmp_path, small, proxy)
-    try:
+    with (
+        InfluxServer(influxd, tmp_path_factory.mktemp("small"), max_body=8_000) as small,
+        RewritingProxy(small.port) as proxy,
+        closing(Ship(tmp_path, small, proxy)) as ship,
+    ):
         ship.say(2000, devices=997)
         await ship.shipper.drain()
         assert ship.store._most_lines < 2000
         assert ship.amiss() == {}
-    finally:
-        ship.close()
-        proxy.close()
-        small.stop()
 
 
 async def test_late_readings_dirty_their_day_and_others_do_not(ship: Ship) -> None:
