@@ -1,6 +1,8 @@
 """How fast a night is reduced and judged: ratios within one run, nothing asserted about time.
 
-Seconds are of processor time: the machine may have other work."""
+What is measured is checked to have come out right: one feeder of the city is dark, and it alone is
+found. Seconds are of processor time: the machine may have other work.
+"""
 
 import os
 import pickle
@@ -15,20 +17,24 @@ import numpy as np
 from oracles import lighting_loops
 from street_of_lamps import Street
 
+from analytics.findings import CauseKind, FindingKind
 from analytics.grid import DAY_MS, SLOTS, window_start
 from analytics.light_course import transitions
 from analytics.rules import Rules
-from api.watch.backtest import run_backtest
+from api.watch.backtest import run_backtest, write_findings
 from api.watch.feature_store import FeatureStore
 from api.watch.feed import read_feed
 from api.watch.night_round import NightRound
 from firmware_sim.feed import write_feed
 from firmware_sim.scenario import load_scenario
+from firmware_sim.score import read_run, score_runs
 from ingest.reading import Quantity
 from ingest.stores import Columns
 from ingest.stores.parquet import ParquetStore
 
 CITY = 33_000
+FEEDER = 12
+DARK_DAY = 1  # of the nights made, the one in which the first feeder stays dark
 HOUR_MS = 3_600_000
 
 
@@ -44,9 +50,14 @@ def seconds(work, times=3):
 
 
 def city(nights):
-    """33,000 lamps on feeders of 12, made from one small street."""
-    street = Street(feeders=20, lamps=12, nights=nights)
-    lux = street.lux()
+    """33,000 lamps on feeders of 12, made from one small street; the first feeder fails once.
+
+    Lux has a row for each lamp of the street, and below them one for each lamp of that feeder.
+    """
+    street = Street(feeders=20, lamps=FEEDER, nights=nights)
+    whole = street.lux()
+    street.lit[:FEEDER, street.at(DARK_DAY) : street.at(DARK_DAY + 1)] = 0
+    lux = np.concatenate([whole, street.lux()[:FEEDER]])
     copies = -(-CITY // street.n)
     assets = [
         replace(
@@ -72,6 +83,12 @@ class OneNight:
         self.ids = [a.device_id for a in assets]
         self.row = np.repeat(np.arange(CITY, dtype=np.int32), SLOTS)
         self.of = np.arange(CITY) % street.n
+        self.of[:FEEDER] = street.n + np.arange(FEEDER)
+
+    def grid(self, start_ms):
+        """What the window that begins then must hold, a row for each device."""
+        first = int(np.searchsorted(self.street.time_ms, start_ms))
+        return self.lux[self.of, first : first + SLOTS].astype(np.float32)
 
     def columns(self, quantity, *, start_ms, stop_ms, devices=None):
         inside = (self.street.time_ms >= start_ms) & (self.street.time_ms < stop_ms)
@@ -98,23 +115,43 @@ def test_a_night_of_a_city(tmp_path: Path):
     source = OneNight(street, assets, lux)
     first = street.first_night
     engine = NightRound(assets, rules=Rules(), features=FeatureStore(tmp_path / "f"))
-    engine.noon_round(source, window_start(first + 1))
+    before = engine.noon_round(source, window_start(first + 1))
+    assert before.findings == []
     start = window_start(first + 1)
     whole = source.columns(Quantity.ILLUMINANCE, start_ms=start, stop_ms=start + DAY_MS)
     same = Held(whole)
     grids = engine._reader.read(same, start, 2**62)
+    assert np.array_equal(grids.lux, source.grid(start)[places(engine, assets)])
     copy_s = seconds(grids.lux.copy)
     reduce_s = seconds(lambda: engine._reduce(same, first + 1, 2**62), 2)
     readings = CITY * SLOTS
     begin = time.process_time()
-    engine.noon_round(source, window_start(first + 2))
+    result = engine.noon_round(source, window_start(first + 2))
     noon_s = time.process_time() - begin
+    assert dark(result) == ids_of_first_feeder(assets)
     print(f"\nreadings a night            {readings:,}")
     print(f"reduce, grid included       {readings / reduce_s / 1e6:.1f} M readings/s")
     print(
         f"one copy of the grid        {copy_s * 1e3:.1f} ms; a night costs {reduce_s / copy_s:.0f}"
     )
     print(f"noon round, no store        {noon_s:.2f} s")
+
+
+def places(engine, assets):
+    """Where each row of the round stands among the assets."""
+    at = {asset.device_id: place for place, asset in enumerate(assets)}
+    return [at[name] for name in engine.street.names]
+
+
+def dark(result):
+    """Devices of the one incident that was found."""
+    (incident,) = {finding.incident for finding in result.findings}
+    assert {finding.cause_kind for finding in result.findings} == {CauseKind.FEEDER}, incident
+    return sorted(finding.device_id for finding in result.findings)
+
+
+def ids_of_first_feeder(assets):
+    return sorted(asset.device_id for asset in assets[:FEEDER])
 
 
 def test_light_rounds_of_a_city(tmp_path: Path):
@@ -131,8 +168,9 @@ def test_light_rounds_of_a_city(tmp_path: Path):
     costs = []
     for k in range(1, 100):
         begin = time.process_time()
-        engine.light_round(source, noon + 6 * HOUR_MS + k * 600_000)
+        result = engine.light_round(source, noon + 6 * HOUR_MS + k * 600_000)
         costs.append(time.process_time() - begin)
+    assert dark(result) == ids_of_first_feeder(assets)
     print(f"\nlight round, six hours read afresh        {afresh_s:.2f} s")
     print(
         "light round, what came since             "
@@ -169,7 +207,9 @@ def test_a_noon_round_from_the_parquet_store(tmp_path: Path):
             found = source.columns(Quantity.ILLUMINANCE, start_ms=start, stop_ms=start + DAY_MS)
             store.add(quantity, found)
     (tmp_path / "assets.pickle").write_bytes(pickle.dumps(assets))
-    print("\n" + in_a_process_of_its_own("noon", str(tmp_path), str(first)), end="")
+    told = in_a_process_of_its_own("noon", str(tmp_path), str(first))
+    print("\n" + told, end="")
+    assert f"dark: {', '.join(ids_of_first_feeder(assets))}\n" in told
 
 
 def noon_from_parquet(folder: Path, first: int) -> None:
@@ -180,7 +220,7 @@ def noon_from_parquet(folder: Path, first: int) -> None:
     idle = resident_mib()
     engine.noon_round(store, window_start(first + 1))
     start, begin = time.process_time(), time.monotonic()
-    engine.noon_round(store, window_start(first + 2))
+    result = engine.noon_round(store, window_start(first + 2))
     print(
         f"noon round of {CITY:,} x 24 h, light and watts from Parquet: "
         f"{time.process_time() - start:.2f} s of processor, {time.monotonic() - begin:.2f} s; "
@@ -189,6 +229,7 @@ def noon_from_parquet(folder: Path, first: int) -> None:
     start = time.process_time()
     engine.light_round(store, window_start(first + 2) - 600_000)
     print(f"light round, a whole night read afresh: {time.process_time() - start:.2f} s")
+    print(f"dark: {', '.join(dark(result))}")
 
 
 def resident_mib() -> float:
@@ -206,6 +247,14 @@ def test_a_backtest_of_two_thousand_lamps_and_sixty_nights(tmp_path: Path):
     devices = msgspec.structs.replace(scenario.devices, interval_s=(600,))
     write_feed(msgspec.structs.replace(scenario, devices=devices), tmp_path, processes=1)
     print("\n" + in_a_process_of_its_own("backtest", str(tmp_path)), end="")
+    run = read_run(tmp_path / "found.csv", tmp_path / "truth.csv", lamp_nights=2000 * 60)
+    found = score_runs([run])
+    print(
+        f"{found.found_any} of {found.faults} faults found; "
+        f"{found.orders_on_fault} of {found.orders} orders are on a fault"
+    )
+    assert found.found_any > 0.8 * found.faults > 80
+    assert found.orders_on_fault > 0.95 * found.orders > 80
 
 
 def backtest_of(folder: Path) -> None:
@@ -214,6 +263,7 @@ def backtest_of(folder: Path) -> None:
     feed = read_feed(folder)
     read_mib = resident_mib()
     result = run_backtest(feed, Rules())
+    write_findings(folder / "found.csv", result.findings)
     print(
         f"backtest of 2,000 lamps x 60 nights: {result.readings:,} readings, "
         f"{time.monotonic() - begin:.0f} s, {time.process_time():.0f} s of processor; "
@@ -242,8 +292,11 @@ def test_a_night_costs_the_same_whatever_the_history():
     shifted = Shifted(store, street)
     for k in range(400):
         start = time.process_time()
-        engine.noon_round(shifted, window_start(street.first_night + k + 1))
+        result = engine.noon_round(shifted, window_start(street.first_night + k + 1))
         costs[k] = time.process_time() - start
+        assert result.nights_judged == 1 or k == 0  # the first looks back over some weeks
+    # Every lamp burns every night; all that goes wrong is that the season goes on without them.
+    assert {finding.kind for finding in result.findings} <= {FindingKind.SWITCHING_ERROR}
     early = np.median([costs[k] for k in range(25, 35)])
     late = np.median([costs[k] for k in range(390, 400)])
     print(f"\na night after 30 nights {early * 1e3:.1f} ms, after 400 {late * 1e3:.1f} ms")
@@ -281,6 +334,8 @@ def test_transitions_against_their_loop():
     slow = seconds(
         lambda: [lighting_loops.transitions(d, k) for d, k in zip(dark, known, strict=True)]
     )
+    by_loop = np.array([lighting_loops.transitions(d, k) for d, k in zip(dark, known, strict=True)])
+    assert np.array_equal(np.stack(transitions(dark, known), axis=1), by_loop)
     print(f"\ntransitions: {slow / fast:.0f} times as fast as the loop")
 
 
