@@ -1,10 +1,11 @@
 """Signing in, staying in, getting out: sessions, keys, forgery, limits."""
 
-import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from contracts.seeded_city import NOW_MS, TOKEN, client_over
+from contracts.together import together
 from fastapi.testclient import TestClient
 
 from api.app import create_app
@@ -187,17 +188,12 @@ def test_guessing_passwords_is_stopped_at_once(client: TestClient) -> None:
 def test_a_flood_of_sign_ins_does_not_queue(client: TestClient, services: Services) -> None:
     for n in range(6):
         services.ledger.create_user(f"u{n}", roles=["crew"], password=PASSWORD, now_ms=NOW_MS)
-    codes: list[int] = []
 
-    def one(n: int) -> None:
-        form = {"user": f"u{n}", "password": PASSWORD}
-        codes.append(client.post("/login", data=form, headers=PAGE).status_code)
+    def sign_in(name: str) -> int:
+        form = {"user": name, "password": PASSWORD}
+        return client.post("/login", data=form, headers=PAGE).status_code
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    codes = together(*[partial(sign_in, f"u{n}") for n in range(6)])
     assert set(codes) <= {303, 429}
     assert 303 in codes
 

@@ -1,10 +1,10 @@
 """What is done under a key is done once, whole or not at all, on both databases."""
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 from contracts.lamp_street import NOW_MS, finding, street
+from contracts.together import together
 
 from api.errors import ConflictError
 from api.ledger import Ledger, open_ledger
@@ -88,26 +88,15 @@ def test_a_refused_step_inside_leaves_the_others(ledger: Ledger) -> None:
 
 def test_twenty_at_once_under_one_key_have_one_effect(ledger: Ledger) -> None:
     order = order_of(ledger)
-    barrier = threading.Barrier(20)
-    seen: list[object] = []
 
-    def ask() -> None:
-        barrier.wait()
-        try:
-            with ledger.once("kim", "k", now_ms=NOW_MS) as turn:
-                if turn.before is None:
-                    ledger.transition(
-                        order, Action.NOTE, version=None, actor="k", now_ms=NOW_MS, note="x"
-                    )
-                    turn.answer = ANSWER
-                seen.append(turn.before or turn.answer)
-        except Exception as error:
-            seen.append(error)
+    def ask() -> object:
+        with ledger.once("kim", "k", now_ms=NOW_MS) as turn:
+            if turn.before is None:
+                ledger.transition(
+                    order, Action.NOTE, version=None, actor="k", now_ms=NOW_MS, note="x"
+                )
+                turn.answer = ANSWER
+            return turn.before or turn.answer
 
-    threads = [threading.Thread(target=ask) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert seen == [ANSWER] * 20
+    assert together(*[ask] * 20) == [ANSWER] * 20
     assert actions(ledger) == ["create", "note"]

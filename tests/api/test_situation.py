@@ -1,7 +1,6 @@
 """The situation map of each slot of the week is made once, and says no more than it may."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +9,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 from contracts.lamp_street import NOW_MS, finding, street
+from contracts.together import together
 from contracts.waiting import eventually
 from fastapi.testclient import TestClient
 
 from api.assets import Asset, AssetKind
 from api.clock import Clock
-from api.errors import LjusvaktError
 from api.ledger import Ledger, open_ledger
 from api.operations.states import LuminaireState
 from api.settings import Settings, SituationSettings
@@ -67,23 +66,7 @@ def test_a_slot_has_one_map_however_often_it_is_due(ledger: Ledger, tmp_path: Pa
 
 def test_replicas_that_make_one_at_once_make_one(ledger: Ledger, tmp_path: Path) -> None:
     clock = Clock(start_ms=at("2026-11-23T07:00"), speed=1.0, held=True)
-    barrier = threading.Barrier(6)
-    wrong: list[Exception] = []
-
-    def make() -> None:
-        one = maps(ledger, tmp_path, clock)
-        barrier.wait()
-        try:
-            one.turn()
-        except LjusvaktError as error:
-            wrong.append(error)
-
-    threads = [threading.Thread(target=make) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    assert together(*[maps(ledger, tmp_path, clock).turn for _ in range(6)]) == [True] * 6
     assert len(ledger.situation_maps()) == 1
     assert sum(e.kind == "situation_map" for e in ledger.stream(after=0)) == 1
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
 from contracts.ljusvakt_process import LJUSVAKT, bare_environment
+from contracts.together import together
 
 from api.errors import ConflictError
 from api.ledger import Ledger, open_ledger
@@ -31,26 +32,6 @@ def replicas(postgres: "PostgresServer") -> Iterator[tuple[Ledger, Ledger]]:
     with open_ledger(url) as a, open_ledger(url) as b:
         a.put_assets(street(20), now_ms=NOW_MS)
         yield a, b
-
-
-def together(*calls: object) -> list[object]:
-    """Run calls at the same moment; what each gave or raised."""
-    barrier = threading.Barrier(len(calls))
-    results: list[object] = [None] * len(calls)
-
-    def run(i: int) -> None:
-        barrier.wait()
-        try:
-            results[i] = calls[i]()  # type: ignore[operator]
-        except Exception as error:
-            results[i] = error
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def test_two_crews_take_one_order_one_wins_and_one_is_told(
