@@ -32,13 +32,15 @@ body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var
 table { border-collapse: collapse; margin: .6rem 0 1.4rem }
 th, td { border-bottom: 1px solid var(--line);
  padding: .2rem .7rem; text-align: right; white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left; white-space: normal }
 .wide { overflow-x: auto }
 details { border-top: 1px solid var(--line) }
 summary { cursor: pointer; padding: .6rem 0; font-weight: 600 }
-figure { margin: 0 0 1.6rem; content-visibility: auto; contain-intrinsic-size: auto 14rem }
+figure { margin: 0 0 1.6rem; overflow-x: auto;
+ content-visibility: auto; contain-intrinsic-size: auto 14rem }
 figcaption { margin-bottom: .3rem; overflow-wrap: anywhere }
-svg { max-width: 100%; height: auto }
+svg { width: 100%; min-width: 38rem; max-width: 54rem; height: auto }
+svg.axis { position: absolute; width: 0; min-width: 0; height: 0 }
 .bounds { opacity: .7; font-size: .85em } text { fill: var(--ink); font-size: 11px }
 """
 
@@ -57,8 +59,16 @@ def share_text(found: dict[str, Any]) -> str:
     if found["value"] is None:
         return "–"
     low, high = found["low"], found["high"]
-    bounds = f"{low:.2f}–{high:.2f}, n = {found['n']}" if "n" in found else f"{low:.3g}–{high:.3g}"
-    return f'{found["value"]:.3g} <span class="bounds">({bounds})</span>'
+    if "n" in found:
+        bounds = f"{low:.2f}–{high:.2f}, n = {found['n']}"
+    else:
+        bounds = f"{rate_text(low)}–{rate_text(high)}"
+    return f'{rate_text(found["value"])} <span class="bounds">({bounds})</span>'
+
+
+def rate_text(value: float) -> str:
+    """Three figures, and no powers of ten."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def table(rows: str, head: Iterable[str] = ()) -> str:
@@ -230,7 +240,15 @@ def drawn(
     svg = ""
     if figure.run.readings is not None:
         own = seen.get((figure.run.name, figure.device))
-        svg = picture(street, own, figure.device, figure.marks, timezone, figure.days)
+        svg = picture(
+            street,
+            own,
+            figure.device,
+            figure.marks,
+            timezone,
+            days=figure.days,
+            until_ms=figure.run.stop_ms,
+        )
     return f"<figure><figcaption>{escape(figure.caption)}</figcaption>{svg}</figure>\n"
 
 

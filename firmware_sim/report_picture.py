@@ -72,7 +72,7 @@ def axis() -> str:
     return "".join(parts)
 
 
-PAPER = f'<svg width="0" height="0" aria-hidden="true"><defs><g id="axis">{axis()}</g></defs></svg>'
+PAPER = f'<svg class="axis" aria-hidden="true"><defs><g id="axis">{axis()}</g></defs></svg>'
 """Stands once in a page, before its pictures."""
 
 
@@ -117,7 +117,9 @@ def picture(
     device: str,
     marks: Mapping[str, int],
     timezone: str,
-    days: int = 14,
+    *,
+    days: int,
+    until_ms: int,
 ) -> str:
     """Lux of a device around some moments, with the expected level, the nights and the marks.
 
@@ -133,11 +135,13 @@ def picture(
         Of the dimming programme.
     days : int
         How many at most.
+    until_ms : int
+        End of the run: nothing was measured later.
     """
     start = min(marks.values()) - 3 * DAY_MS
     # A lone mark is the beginning of something that may take its time to show.
     last = max(marks.values()) if len(marks) > 1 else start + days * DAY_MS
-    stop = min(last, start + days * DAY_MS) + 3 * DAY_MS
+    stop = min(min(last, start + days * DAY_MS) + 3 * DAY_MS, max(until_ms, start + 4 * DAY_MS))
     scale = (WIDTH - LEFT) / (stop - start)
     place = street.place.get(device, SOMEWHERE) if street else SOMEWHERE
     lat, lon = place if np.isfinite(sum(place)) else SOMEWHERE
@@ -191,7 +195,7 @@ def moments(marks: Mapping[str, int], start: int, stop: int, scale: float) -> st
 def dates(start: int, stop: int, scale: float) -> str:
     """Days below the picture, in UTC."""
     every = 1 if stop - start < 16 * DAY_MS else 2 if stop - start < 24 * DAY_MS else 5
-    days = range(-(-start // DAY_MS), (stop - DAY_MS // 2) // DAY_MS + 1, every)
+    days = range(-(-start // DAY_MS), int(stop - 45 / scale) // DAY_MS + 1, every)
     return "".join(
         f'<text x="{LEFT + (day * DAY_MS - start) * scale:.1f}" y="{HEIGHT - 4}">'
         f"{datetime.fromtimestamp(day * 86_400, UTC):%d %b}</text>"
