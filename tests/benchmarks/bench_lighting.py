@@ -21,6 +21,7 @@ from analytics.findings import CauseKind, FindingKind
 from analytics.grid import DAY_MS, SLOTS, window_start
 from analytics.light_course import transitions
 from analytics.rules import Rules
+from api.watch import night_round
 from api.watch.backtest import run_backtest, write_findings
 from api.watch.feature_store import FeatureStore
 from api.watch.feed import read_feed
@@ -110,8 +111,8 @@ class OneNight:
         return []
 
 
-def test_a_night_of_a_city(tmp_path: Path):
-    street, assets, lux = city(3)
+def test_a_night_of_a_city(tmp_path: Path, monkeypatch):
+    street, assets, lux = city(8)
     source = OneNight(street, assets, lux)
     first = street.first_night
     engine = NightRound(assets, rules=Rules(), features=FeatureStore(tmp_path / "f"))
@@ -119,22 +120,41 @@ def test_a_night_of_a_city(tmp_path: Path):
     assert before.findings == []
     start = window_start(first + 1)
     whole = source.columns(Quantity.ILLUMINANCE, start_ms=start, stop_ms=start + DAY_MS)
-    same = Held(whole)
-    grids = engine._reader.read(same, start, 2**62)
+    grids = engine._reader.read(Held(whole), start, 2**62)
     assert np.array_equal(grids.lux, source.grid(start)[places(engine, assets)])
     copy_s = seconds(grids.lux.copy)
-    reduce_s = seconds(lambda: engine._reduce(same, first + 1, 2**62), 2)
+    parts = {name: timed(monkeypatch, name) for name in ("reduce_night", "judge_night")}
+    rounds = []
+    for night in range(2, 8):
+        begin = time.process_time()
+        result = engine.noon_round(source, window_start(first + night))
+        rounds.append(time.process_time() - begin)
+        if night == DARK_DAY + 1:
+            assert dark(result) == ids_of_first_feeder(assets)
+    features_s, detectors_s = (float(np.median(parts[name])) for name in parts)
+    both_s = features_s + detectors_s
     readings = CITY * SLOTS
-    begin = time.process_time()
-    result = engine.noon_round(source, window_start(first + 2))
-    noon_s = time.process_time() - begin
-    assert dark(result) == ids_of_first_feeder(assets)
-    print(f"\nreadings a night            {readings:,}")
-    print(f"reduce, grid included       {readings / reduce_s / 1e6:.1f} M readings/s")
-    print(
-        f"one copy of the grid        {copy_s * 1e3:.1f} ms; a night costs {reduce_s / copy_s:.0f}"
-    )
-    print(f"noon round, no store        {noon_s:.2f} s")
+    assert [len(took) for took in parts.values()] == [len(rounds)] * 2
+    print(f"\nreadings a night            {readings:,}; {len(rounds)} nights")
+    print(f"features                    {readings / features_s / 1e6:.1f} M readings/s")
+    print(f"features and detectors      {readings / both_s / 1e6:.1f} M readings/s")
+    print(f"one copy of the grid        {copy_s * 1e3:.1f} ms; both cost {both_s / copy_s:.0f}")
+    print(f"noon round, no store        {np.median(rounds):.2f} s (most {max(rounds):.2f} s)")
+
+
+def timed(monkeypatch, name):
+    """What each call of a step of the round takes from now on [s]."""
+    step, took = getattr(night_round, name), []
+
+    def watched(*args, **options):
+        begin = time.process_time()
+        try:
+            return step(*args, **options)
+        finally:
+            took.append(time.process_time() - begin)
+
+    monkeypatch.setattr(night_round, name, watched)
+    return took
 
 
 def places(engine, assets):
