@@ -15,6 +15,7 @@ from contracts.seeded_city import (
 )
 from fastapi.testclient import TestClient
 
+from api.ledger import open_ledger
 from api.services import Services
 
 
@@ -29,8 +30,8 @@ def seeded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def services(seeded_file: Path, tmp_path: Path) -> Iterator[Services]:
     """Services over a copy of the small city; no demo."""
-    shutil.copy(seeded_file, tmp_path / "ops.db")
-    made = seeded_services(tmp_path)
+    copy = shutil.copy(seeded_file, tmp_path / "ops.db")
+    made = seeded_services(tmp_path, ledger=open_ledger(copy, allow_simulated=True))
     yield made
     made.ledger.close()
 

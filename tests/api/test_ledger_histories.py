@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -39,6 +40,14 @@ if TYPE_CHECKING:
 HISTORIES = int(os.environ.get("LJUSVAKT_HISTORIES", "0"))
 STEPS = int(os.environ.get("LJUSVAKT_HISTORY_STEPS", "12"))
 LAMPS = 6
+WHAT_MUST_HAPPEN = (
+    "rounds",
+    "steps taken",
+    "steps refused",
+    "requests repeated",
+    "merges",
+    "splits",
+)
 LEGAL_WORDS = {s.value: {t.value for t in following} for s, following in LEGAL.items()}
 
 
@@ -77,9 +86,11 @@ class History(RuleBasedStateMachine):
 
     keys = Bundle("keys")
     fresh: ClassVar[Callable[[], Ledger]]
+    ran: ClassVar[Counter[str]]
 
     @initialize(lamps=st.sets(st.integers(1, LAMPS), min_size=1), feeder=st.booleans())
     def begin(self, lamps: set[int], feeder: bool) -> None:
+        self.ran["histories"] += 1
         self.ledger = self.fresh()
         self.now_ms = NOW_MS
         self.dark: dict[int, int] = {}  # lamp -> since
@@ -137,6 +148,7 @@ class History(RuleBasedStateMachine):
             "complete_since_ms": 0 if complete else None,
         }
         self.ledger.reconcile(found, now_ms=self.now_ms, **arguments)  # type: ignore[arg-type]
+        self.ran["rounds"] += 1
         again = self.ledger.reconcile(found, now_ms=self.now_ms + 1, **arguments)  # type: ignore[arg-type]
         assert again.quiet, "the same round again changed something"
 
@@ -174,13 +186,16 @@ class History(RuleBasedStateMachine):
                 )
                 turn.answer = RememberedAnswer(str(order), 200, str(taken.version))
         except (ConflictError, NotFoundError, BadInputError):
+            self.ran["steps refused"] += 1
             return key
+        self.ran["steps taken"] += 1
         assert not stale, "an old version was taken"
         self.answers[key] = (order, version + 1)
         return key
 
     @rule(key=keys)
     def repeat(self, key: str) -> None:
+        self.ran["requests repeated"] += 1
         answer = self.answers.get(key)
         with self.ledger.once("kim", key, now_ms=self.now_ms) as turn:
             before = turn.before
@@ -195,6 +210,7 @@ class History(RuleBasedStateMachine):
         with suppress(ConflictError, NotFoundError, BadInputError):
             numbers = sorted({self.order(other) for other in others})
             self.ledger.merge(self.order(into), numbers, actor="kim", now_ms=self.now_ms)
+            self.ran["merges"] += 1
 
     @rule(order=st.integers(0, 7), lamps=st.sets(st.integers(1, LAMPS), max_size=2))
     def split(self, order: int, lamps: set[int]) -> None:
@@ -202,6 +218,7 @@ class History(RuleBasedStateMachine):
         with suppress(ConflictError, NotFoundError, BadInputError):
             devices = [f"d{i}" for i in sorted(lamps)]
             self.ledger.split(self.order(order), devices, actor="kim", now_ms=self.now_ms)
+            self.ran["splits"] += 1
 
     @invariant()
     def holds(self) -> None:
@@ -209,6 +226,7 @@ class History(RuleBasedStateMachine):
             return
         orders, history, waiting, unmet = recorded(self.ledger)
         assert check_orders(history, LEGAL_WORDS) == []
+        self.ran["times checked"] += 1
         last = {order: (version, state) for order, version, state, _ in history}
         assert last == {o.id: (o.version, o.state) for o in orders}
         assert waiting == sorted(o.id for o in orders if o.state == "waiting")
@@ -286,7 +304,11 @@ def fresh_postgres(postgres: "PostgresServer") -> Iterator[Callable[[], Ledger]]
 
 @pytest.mark.slow
 def test_random_histories_break_no_invariant(fresh_sqlite: Callable[[], Ledger]) -> None:
-    run_histories(fresh_sqlite, bounded=60)
+    histories = HISTORIES or 60
+    ran = run_histories(fresh_sqlite, histories)
+    assert ran["histories"] >= histories
+    assert ran["times checked"] > 5 * histories
+    assert min(ran[what] for what in WHAT_MUST_HAPPEN) >= histories // 10, ran
 
 
 @pytest.mark.slow
@@ -294,17 +316,24 @@ def test_random_histories_break_no_invariant(fresh_sqlite: Callable[[], Ledger])
 def test_random_histories_break_no_invariant_on_postgresql(
     fresh_postgres: Callable[[], Ledger],
 ) -> None:
-    run_histories(fresh_postgres, bounded=10)
+    histories = HISTORIES or 10
+    ran = run_histories(fresh_postgres, histories)
+    assert ran["histories"] >= histories
+    assert ran["times checked"] > 5 * histories
+    assert min(ran[what] for what in WHAT_MUST_HAPPEN) >= histories // 10, ran
 
 
-def run_histories(fresh_ledger: Callable[[], Ledger], *, bounded: int) -> None:
+def run_histories(fresh_ledger: Callable[[], Ledger], histories: int) -> Counter[str]:
+    """Let so many run, each checked after every step; how often what happened in them."""
+
     class Here(History):
         fresh = staticmethod(fresh_ledger)
+        ran = Counter()
 
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=HISTORIES or bounded,
+            max_examples=histories,
             stateful_step_count=STEPS,
             deadline=None,
             derandomize=not HISTORIES,
@@ -312,3 +341,5 @@ def run_histories(fresh_ledger: Callable[[], Ledger], *, bounded: int) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    print(dict(Here.ran))
+    return Here.ran

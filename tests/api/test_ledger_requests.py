@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
+from contracts.receiver import serving
 
 from api.errors import BadInputError, NotFoundError
 from api.interop import open311
@@ -201,15 +202,8 @@ def other_city(ledger: Ledger, *, lose: set[int] | None = None) -> Iterator[str]
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def sync_to(where: str, ledger: Ledger) -> CaseSync:

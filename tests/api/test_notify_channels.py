@@ -7,7 +7,6 @@ import json
 import socket
 import socketserver
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
@@ -15,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from contracts.receiver import receiver
+from contracts.receiver import receiver, serving
 
 from api.notify import (
     DeliveryError,
@@ -202,15 +201,8 @@ def mail_server(refuse: str = "") -> Iterator[tuple[int, list[Any]]]:
                 else:
                     self.say("250 ok")
 
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1], got
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield port, got
 
 
 def mailer(port: int) -> MailNotifier:

@@ -1,18 +1,13 @@
 """A real browser against a real server on this machine."""
 
-import asyncio
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
+from contracts.running_app import running_app
 from contracts.seeded_city import seeded_services
 from contracts.web_site import ARGS, Site
 from playwright.sync_api import Browser, sync_playwright
-
-from api.app import create_app
 
 
 @pytest.fixture(scope="module")
@@ -26,31 +21,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         actor="drift", action="key_created", subject="karta", now_ms=now_ms,
         details={"roles": ["partner"]},
     )  # fmt: skip
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        config = uvicorn.Config(
-            create_app(services), log_level="warning", timeout_graceful_shutdown=2
-        )
-        server = uvicorn.Server(config)
-        ready = threading.Event()
-        loops: list[asyncio.AbstractEventLoop] = []
-
-        async def served() -> None:
-            loops.append(asyncio.get_running_loop())
-            serving = asyncio.create_task(server.serve(sockets=[listening]))
-            while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
-                await asyncio.sleep(0.01)
-            ready.set()
-            await serving
-
-        thread = threading.Thread(target=asyncio.run, args=(served(),), daemon=True)
-        thread.start()
-        assert ready.wait(30)
-        yield Site(f"http://127.0.0.1:{port}", services)
-        loops[0].call_soon_threadsafe(services.closing.set)
-        server.should_exit = True
-        thread.join(20)
+    with running_app(services) as where:
+        yield Site(f"http://{where}", services)
     services.ledger.close()
 
 

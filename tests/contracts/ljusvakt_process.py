@@ -13,7 +13,7 @@ from typing import Self
 
 from contracts.ports import free_port
 
-__all__ = ["LJUSVAKT", "Process", "bare_environment", "with_own_broker"]
+__all__ = ["Process", "bare_environment", "run_to_end", "with_own_broker"]
 
 LJUSVAKT = Path(sys.executable).with_name("ljusvakt")
 
@@ -31,6 +31,20 @@ def with_own_broker(folder: Path, *, mqtt_port: int, enrol: bool = True) -> dict
         BROKER__PORT=str(mqtt_port),
         ROUNDS__ENROL=str(enrol).lower(),
         HTTP__PORT=str(free_port()),
+    )
+
+
+def run_to_end(
+    *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`ljusvakt <arguments>` until it ends by itself."""
+    return subprocess.run(
+        [LJUSVAKT, *map(str, arguments)],
+        env=bare_environment() if environment is None else environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 

@@ -201,8 +201,13 @@ class KeptInMemory:
         self.kept += decoded
 
 
-def seeded_services(folder: Path, *, demo: bool = False, **settings: object) -> Services:
-    """Services over the small city; with `demo`, its door on loopback stands open."""
+def seeded_services(
+    folder: Path, *, demo: bool = False, ledger: Ledger | None = None, **settings: object
+) -> Services:
+    """Services over the small city, or over a ledger that has it already.
+
+    With `demo`, its door on loopback stands open.
+    """
     store = MemoryStore()
     counts(store)
     balance = {"received": 120_000, "stored": 119_400, "in_journal": 500, "duplicate": 90,
@@ -210,7 +215,7 @@ def seeded_services(folder: Path, *, demo: bool = False, **settings: object) -> 
     return Services(
         settings=Settings(data_dir=folder, http=HttpSettings(), **settings),  # type: ignore[arg-type]
         clock=Clock(start_ms=NOW_MS, speed=1.0),
-        ledger=seeded_ledger(folder / "ops.db"),
+        ledger=ledger or seeded_ledger(folder / "ops.db"),
         store=store,
         counters=lambda: balance,
         health=lambda: {"ledger": Health(ok=True, needed=True), "broker": Health(ok=True)},

@@ -2,12 +2,11 @@
 
 import json
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts.ljusvakt_process import LJUSVAKT
+from contracts.ljusvakt_process import run_to_end
 from contracts.waiting import eventually
 from end_to_end.demo_process import DemoProcess, running_with, seeded_causes
 
@@ -76,13 +75,9 @@ def test_a_fault_set_in_from_outside_becomes_a_work_order_while_one_watches(
             for asset in demo.get("/api/v1/assets?limit=200")["items"]
             if asset["kind"] == "luminaire" and asset["feeder"] not in whole
         )
-        done = subprocess.run(
-            [
-                LJUSVAKT, "simulate", "--into-demo", "--data", folder,
-                "--fault", "feeder_out", "--feeder", feeder,
-            ],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_to_end(
+            "simulate", "--into-demo", "--data", folder, "--fault", "feeder_out", "--feeder", feeder
+        )
         assert done.returncode == 0, done.stderr
         # Ten hours of the night pass in a minute: the feeder is dark or silent within them.
         eventually(lambda: ("feeder", feeder) in causes(demo.orders()), within_s=120)
@@ -94,13 +89,7 @@ def test_a_busy_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            [LJUSVAKT, "demo", "--data", tmp_path / "d", "--port", str(port)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_to_end("demo", "--data", tmp_path / "d", "--port", port)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert f"port {port}" in done.stderr
@@ -109,13 +98,7 @@ def test_a_busy_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 def test_a_broken_config_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     config = tmp_path / "broken.toml"
     config.write_text("[http]\nprot = 8000\n", encoding="utf-8")
-    done = subprocess.run(
-        [LJUSVAKT, "demo", "--data", tmp_path / "d", "--config", config],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_to_end("demo", "--data", tmp_path / "d", "--config", config)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "broken.toml:2: http.prot: no such setting" in done.stderr
@@ -123,25 +106,13 @@ def test_a_broken_config_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 def test_fresh_never_deletes_a_folder_that_is_no_demo(tmp_path: Path, free_port: int) -> None:
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    done = subprocess.run(
-        [LJUSVAKT, "demo", "--fresh", "--data", tmp_path, "--port", str(free_port)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_to_end("demo", "--fresh", "--data", tmp_path, "--port", free_port)
     assert done.returncode == 2
     assert "no demo" in done.stderr
     assert (tmp_path / "thesis.txt").exists()
 
 
 def test_the_doctor_finds_a_folder_well_and_says_so_to_programs(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [LJUSVAKT, "doctor", "--data", tmp_path / "d", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_to_end("doctor", "--data", tmp_path / "d", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {check["name"] for check in json.loads(done.stdout)} >= {"broker", "journal", "balance"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from contracts.waiting import until
 
-from ingest.collector import Collector, _fair
+from ingest.collector import Collector
 from ingest.devices import DeviceEntry, Registry
 from ingest.errors import JournalError, JournalFullError, Reason, SettingsError
 from ingest.journal import Journal, JournalReader
@@ -324,14 +324,6 @@ class Orderly(LoopbackSource):
 def message(device: str, number: int, qos: int = 1) -> Message:
     topic = f"ljusvakt/v1/g1/{device}/illuminance_lx"
     return topic, json.dumps(lux(1, NOW_MS + number)).encode(), qos, False, number
-
-
-def test_a_flood_does_not_go_before_others_and_keeps_its_order() -> None:
-    waiting = [message("flood", i) for i in range(1, 101)]
-    waiting += [message(f"d{i}", 100 + i) for i in range(1, 6)]
-    chosen, left = _fair(waiting, 10)
-    assert [waiting[i][4] for i in chosen] == [1, 101, 102, 103, 104, 105, 2, 3, 4, 5]
-    assert [waiting[i][4] for i in left] == list(range(6, 101))
 
 
 @pytest.mark.anyio

@@ -27,6 +27,14 @@ def settings(port: int, **changes: object) -> MqttSettings:
     return MqttSettings(port=port, client_id="misbehaving", **changes)  # type: ignore[arg-type]
 
 
+async def welcome_in_311(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """CONNACK to the rest of a CONNECT, SUBACK to the SUBSCRIBE that follows."""
+    await reader.read(100)
+    writer.write(b"\x20\x02\x00\x00")
+    subscribe = await reader.read(200)
+    writer.write(b"\x90\x07" + subscribe[2:4] + b"\x01" * 5)
+
+
 @pytest.mark.anyio
 async def test_a_session_taken_over_is_an_alarm_and_a_long_wait(kind: type[MqttSource]) -> None:
     goodbye = mqtt5.DisconnectPacket(
@@ -52,10 +60,7 @@ async def test_a_broker_that_hangs_on_mqtt_5_is_asked_in_311(kind: type[MqttSour
         head = await reader.readexactly(9)
         versions.append(head[8])
         if versions[-1] == 4:
-            await reader.read(100)
-            writer.write(b"\x20\x02\x00\x00")
-            subscribe = await reader.read(200)
-            writer.write(b"\x90\x07" + subscribe[2:4] + b"\x01" * 5)
+            await welcome_in_311(reader, writer)
         await reader.read()
 
     async with serving(serve) as port:
@@ -87,10 +92,7 @@ async def test_a_broker_that_refuses_mqtt_5_is_asked_in_311(
             await writer.drain()
             writer.close()
         else:
-            await reader.read(100)
-            writer.write(b"\x20\x02\x00\x00")
-            subscribe = await reader.read(200)
-            writer.write(b"\x90\x07" + subscribe[2:4] + b"\x01" * 5)
+            await welcome_in_311(reader, writer)
             await reader.read()
 
     async with serving(serve) as port:

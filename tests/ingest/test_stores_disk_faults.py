@@ -27,12 +27,24 @@ from ingest.stores.parquet import ParquetStore, day_number
 LUX = Quantity.ILLUMINANCE
 DAY = day_number("2026-03-01")
 MIDNIGHT_MS = DAY * DAY_MS
+LATER_MS = MIDNIGHT_MS + 5 * DAY_MS
+Kept = tuple[Journal, JournalReader, ParquetStore]
 WINDOW = {"start_ms": MIDNIGHT_MS - 10 * DAY_MS, "stop_ms": MIDNIGHT_MS + 10 * DAY_MS}
 
 
 def many(n: int, value: float = 1.0) -> list[tuple]:
     noise = np.random.default_rng(n).random(n).tolist()
     return [(f"L-{k % 50}", MIDNIGHT_MS + k * 37, value + noise[k], k, 0) for k in range(n)]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    """A journal with its reader, and the archive into which it is sealed."""
+    journal = Journal(tmp_path / "journal.db", quota_bytes=1 << 30, now_ms=lambda: LATER_MS)
+    reader = JournalReader(journal.path)
+    yield journal, reader, ParquetStore(tmp_path / "archive", tail=reader)
+    reader.close()
+    journal.close()
 
 
 @contextmanager
@@ -63,12 +75,9 @@ def test_b05_a_full_disk_leaves_the_archive_as_it_was_and_readable(tmp_path: Pat
 
 
 @pytest.mark.faults
-def test_b05_a_full_disk_while_sealing_keeps_the_readings_in_the_journal(tmp_path: Path) -> None:
-    now = MIDNIGHT_MS + 5 * DAY_MS
-    journal = Journal(tmp_path / "journal.db", quota_bytes=1 << 30, now_ms=lambda: now)
-    reader = JournalReader(tmp_path / "journal.db")
-    store = ParquetStore(tmp_path / "archive", tail=reader)
-    sealer = Sealer(journal, reader, store, now_ms=lambda: now)
+def test_b05_a_full_disk_while_sealing_keeps_the_readings_in_the_journal(kept: Kept) -> None:
+    journal, reader, store = kept
+    sealer = Sealer(journal, reader, store, now_ms=lambda: LATER_MS)
     journal.commit(batch_of(LUX, columns_of(many(20_000))))
     everything = rows_of(store.columns(LUX, **WINDOW))
     with files_at_most(10_000), pytest.raises(StoreError):
@@ -79,20 +88,15 @@ def test_b05_a_full_disk_while_sealing_keeps_the_readings_in_the_journal(tmp_pat
     assert reader.in_journal() == 0
     assert rows_of(store.columns(LUX, **WINDOW)) == everything
     assert reader.counters().balanced
-    reader.close()
-    journal.close()
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("call", range(1, 9))
 def test_b05_whichever_disk_call_fails_while_sealing_nothing_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    now = MIDNIGHT_MS + 5 * DAY_MS
-    journal = Journal(tmp_path / "journal.db", quota_bytes=1 << 30, now_ms=lambda: now)
-    reader = JournalReader(tmp_path / "journal.db")
-    store = ParquetStore(tmp_path / "archive", tail=reader)
-    sealer = Sealer(journal, reader, store, now_ms=lambda: now)
+    journal, reader, store = kept
+    sealer = Sealer(journal, reader, store, now_ms=lambda: LATER_MS)
     journal.commit(batch_of(LUX, columns_of(many(300))))
     sealer.step()
     journal.commit(batch_of(LUX, columns_of(many(300, 7.0))))
@@ -120,14 +124,12 @@ def test_b05_whichever_disk_call_fails_while_sealing_nothing_is_lost(
             failed = False
     assert failed == (calls[0] >= call)
     assert rows_of(store.columns(LUX, **WINDOW)) == everything
-    again = Sealer(journal, reader, store, now_ms=lambda: now)
+    again = Sealer(journal, reader, store, now_ms=lambda: LATER_MS)
     again._drain()
     assert rows_of(store.columns(LUX, **WINDOW)) == everything
     assert rows_of(ParquetStore(tmp_path / "archive").columns(LUX, **WINDOW)) == everything
     counters = reader.counters()
     assert (counters.stored, counters.duplicate, counters.in_journal) == (300, 300, 0)
-    reader.close()
-    journal.close()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -1,12 +1,11 @@
 """A simulated city behind a network server, live, through `ljusvakt run` into the store."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 from contracts.data_folder import Row, counts_after, rows_in
-from contracts.ljusvakt_process import LJUSVAKT, Process, with_own_broker
+from contracts.ljusvakt_process import Process, run_to_end, with_own_broker
 
 from firmware_sim.scenario import load_scenario
 from firmware_sim.world import City, build_city
@@ -40,9 +39,8 @@ at_day = 0.05
 
 
 def ljusvakt(*arguments: object) -> str:
-    done = subprocess.run(
-        [LJUSVAKT, *map(str, arguments)], check=True, timeout=120, capture_output=True, text=True
-    )
+    done = run_to_end(*arguments)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

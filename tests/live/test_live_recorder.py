@@ -2,13 +2,12 @@
 
 import asyncio
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from contracts.ljusvakt_process import LJUSVAKT, Process, bare_environment
+from contracts.ljusvakt_process import Process, bare_environment, run_to_end
 from contracts.mosquitto_server import MosquittoServer
 
 from firmware_sim.errors import TableError
@@ -87,10 +86,8 @@ async def test_a_burst_before_a_quiet_second_is_kept_however_the_recorder_ends(
 
 
 def test_a_broker_that_cannot_be_reached_is_said(tmp_path: Path, free_port: int) -> None:
-    done = subprocess.run(
-        [LJUSVAKT, "record", "--broker", f"mqtt://127.0.0.1:{free_port}", "--out", tmp_path / "a"],
-        check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    broker = f"mqtt://127.0.0.1:{free_port}"
+    done = run_to_end("record", "--broker", broker, "--out", tmp_path / "a")
 
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr

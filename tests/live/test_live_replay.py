@@ -1,13 +1,12 @@
 """Recorded uplinks of real devices, through a real broker, rest in the store once each."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from contracts.data_folder import counts_after, rows_in
-from contracts.ljusvakt_process import LJUSVAKT, Process, with_own_broker
+from contracts.ljusvakt_process import Process, run_to_end, with_own_broker
 
 pytestmark = [
     pytest.mark.live,
@@ -21,14 +20,9 @@ HOUR_S = 3600
 
 def replay(file: Path, mqtt_port: int, *arguments: str) -> int:
     """Messages the broker has taken."""
-    done = subprocess.run(
-        [
-            LJUSVAKT, "replay", file,
-            "--broker", f"mqtt://127.0.0.1:{mqtt_port}", "--speed", "max", "--json",
-            *arguments,
-        ],
-        check=True, timeout=120, capture_output=True, text=True,
-    )  # fmt: skip
+    broker = f"mqtt://127.0.0.1:{mqtt_port}"
+    done = run_to_end("replay", file, "--broker", broker, "--speed", "max", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
     acknowledged: int = json.loads(done.stdout.splitlines()[-1])["acknowledged"]
     return acknowledged
 

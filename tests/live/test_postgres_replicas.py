@@ -1,6 +1,5 @@
 """Several replicas on one PostgreSQL: one takes the order, one leads, none says it twice."""
 
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from contracts.lamp_street import HOUR_MS, NOW_MS, finding, street
-from contracts.ljusvakt_process import LJUSVAKT, bare_environment
+from contracts.ljusvakt_process import bare_environment, run_to_end
 from contracts.together import together
 
 from api.errors import ConflictError
@@ -194,14 +193,7 @@ def test_a_replica_without_the_folder_says_so_and_does_not_start(
     with open_ledger(url) as ledger:
         claim_rounds(ledger.database, "the folder of another machine")
     environment = bare_environment(LEDGER__URL=url, DATA_DIR=str(tmp_path / "data"))
-    ended = subprocess.run(
-        [LJUSVAKT, "rounds"],
-        check=False,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    ended = run_to_end("rounds", environment=environment)
     assert ended.returncode == 2
     assert "kept in another data folder" in ended.stderr
     assert "--adopt" in ended.stderr

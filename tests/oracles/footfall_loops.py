@@ -82,18 +82,27 @@ def lower_gamma(a, x):
     return 1 - front * f
 
 
+def cut_down(x):
+    """An hour's weeks, none far above the others."""
+    middle = float(np.median(x))
+    spread = 1.4826 * float(np.median([abs(v - middle) for v in x]))
+    return [min(v, middle + 4 * max(spread, math.sqrt(middle + 1))) for v in x]
+
+
+def mean_and_dispersion(cut):
+    """(mean, dispersion) of weeks that are cut down; the dispersion within 0 and 4."""
+    raw = sum(cut) / len(cut)
+    mean = raw + 0.05
+    variance = sum((v - raw) ** 2 for v in cut) / (len(cut) - 1)
+    return mean, min(max((variance - mean) / mean**2, 0.0), 4.0)
+
+
 def cell(values, site_dispersion, threshold):
     """(mean, P_low) of one cell's weeks, given its site's dispersion."""
     x = [v for v in values if math.isfinite(v)]
     if len(x) < 4:
         return math.nan, math.nan
-    middle = float(np.median(x))
-    spread = 1.4826 * float(np.median([abs(v - middle) for v in x]))
-    cut = [min(v, middle + 4 * max(spread, math.sqrt(middle + 1))) for v in x]
-    raw = sum(cut) / len(cut)
-    mean = raw + 0.05
-    variance = sum((v - raw) ** 2 for v in cut) / (len(cut) - 1)
-    own = min(max((variance - mean) / mean**2, 0.0), 4.0)
+    mean, own = mean_and_dispersion(cut_down(x))
     phi = ((len(x) - 1) * own + 8 * site_dispersion) / (len(x) + 7)
     future = (mean + phi * mean**2) * (1 / len(x) + 1 / 8) + (0.25 * mean) ** 2
     return mean, lower_gamma(mean**2 / future, threshold * mean / future)
@@ -106,9 +115,7 @@ def no_burst(cells, mean, threshold):
         x = [v for v in values if math.isfinite(v)]
         if not x:
             continue
-        middle = float(np.median(x))
-        spread = 1.4826 * float(np.median([abs(v - middle) for v in x]))
-        cut = [min(v, middle + 4 * max(spread, math.sqrt(middle + 1))) for v in x]
+        cut = cut_down(x)
         if sum(cut) / len(cut) + 0.05 < threshold:
             hours += len(x)
             bursts += sum(v >= 4 * threshold for v in x)
@@ -123,12 +130,7 @@ def site_dispersion(cells):
         x = [v for v in values if math.isfinite(v)]
         if len(x) < 2:
             continue
-        middle = float(np.median(x))
-        spread = 1.4826 * float(np.median([abs(v - middle) for v in x]))
-        cut = [min(v, middle + 4 * max(spread, math.sqrt(middle + 1))) for v in x]
-        raw = sum(cut) / len(cut)
-        mean = raw + 0.05
-        variance = sum((v - raw) ** 2 for v in cut) / (len(cut) - 1)
+        mean, dispersion = mean_and_dispersion(cut_down(x))
         if mean > 1:
-            found.append(min(max((variance - mean) / mean**2, 0.0), 4.0))
+            found.append(dispersion)
     return sum(found) / len(found) if found else 0.3
