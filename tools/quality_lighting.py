@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ def main(out: Path) -> None:
                 assets=where / "assets.csv",
                 lamp_nights=float(result.lamp_nights),
             )
+            # A fault older than the feed is waited for from its first reading on.
+            first_ms, last_ms = feed.source.span_ms()
+            run = replace(run, start_ms=first_ms, stop_ms=last_ms)
             runs.append(run)
             rows.append((name, seed, as_facts(score_runs([run]))))
             sizes.append((name, seed, result.readings, result.rounds, spent, result.findings, run))
