@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from ingest.errors import (
     JournalFullError,
     SettingsError,
 )
+from ingest.inbox import Inbox
 from ingest.intake import Intake
 from ingest.journal import Journal
 from ingest.liveness import Liveness
@@ -82,12 +82,8 @@ class Collector:
         self._registry = registry
         self._now_ms = now_ms
         self._intake: Intake | None = None
-        self._inbox: list[Message] = []
-        self._inbox_ms: list[int] = []
+        self._inbox = Inbox(self.settings.batch_messages)
         self._in_work = 0
-        self._listed = 0
-        self._unordered: list[int] = []
-        self._done: set[int] = set()
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -136,10 +132,8 @@ class Collector:
     # ------------------------------------------------------------------ messages come
 
     def _deliver(self, messages: Sequence[Message]) -> None:
-        inbox = self._inbox
-        inbox += messages
-        self._inbox_ms += [self._now_ms()] * len(messages)
-        waiting = len(inbox)
+        self._inbox.add(messages, self._now_ms())
+        waiting = len(self._inbox)
         if waiting >= self.settings.batch_messages:
             self._full.set()
             if waiting >= self.settings.inbox_messages and not self._paused:
@@ -161,7 +155,7 @@ class Collector:
                 give_up_s = give_up_s or loop.time() + self.settings.stop_s
                 if not self._inbox:
                     break
-            messages, received_ms = self._take()
+            messages, received_ms = self._inbox.take()
             self._in_work = len(messages)
             intake.registry = self._current_registry(intake.registry)
             batch, error = await loop.run_in_executor(
@@ -170,7 +164,7 @@ class Collector:
             if error is not None and not await self._insist(batch, error, give_up_s):
                 return
             self._in_work = 0
-            self._acknowledge(messages)
+            self.source.ack(self._inbox.committed(messages))
             if self._paused and len(self._inbox) < self.settings.inbox_messages // 2:
                 self._paused = False
                 if not self._stopping.is_set():
@@ -202,25 +196,6 @@ class Collector:
             timer = loop.call_later(self.settings.linger_s, self._full.set)
             await self._full.wait()
             timer.cancel()
-
-    def _take(self) -> tuple[list[Message], list[int]]:
-        """The next messages: all that wait, or, of too many, each device's first ones."""
-        most = 4 * self.settings.batch_messages
-        crowded = len(self._inbox) > most
-        if crowded or self._unordered:
-            # Acknowledgements must go out in the order of arrival, whatever is handled first.
-            new = self._inbox[self._listed :]
-            self._unordered += [message[4] for message in new if message[2]]
-        messages, received_ms = self._inbox, self._inbox_ms
-        self._inbox, self._inbox_ms, self._listed = [], [], 0
-        if crowded:
-            chosen, left = _fair(messages, self.settings.batch_messages)
-            self._inbox = [messages[i] for i in left]
-            self._inbox_ms = [received_ms[i] for i in left]
-            self._listed = len(left)
-            messages = [messages[i] for i in chosen]
-            received_ms = [received_ms[i] for i in chosen]
-        return messages, received_ms
 
     def _work(
         self, intake: Intake, messages: Sequence[Message], received_ms: Sequence[int]
@@ -263,21 +238,6 @@ class Collector:
                 self._journal_error = ""
                 return True
 
-    def _acknowledge(self, messages: Sequence[Message]) -> None:
-        """Acknowledge in the order of arrival (MQTT 5.0, MQTT-4.6.0-2)."""
-        if not self._unordered:
-            self.source.ack([message[4] for message in messages])
-            return
-        self._done.update(message[4] for message in messages if message[2])
-        due = 0
-        for token in self._unordered:
-            if token not in self._done:
-                break
-            due += 1
-        ready, self._unordered = self._unordered[:due], self._unordered[due:]
-        self._done.difference_update(ready)
-        self.source.ack(ready)
-
     async def _tell_devices(self, intake: Intake, *, now: bool = False) -> None:
         """Publish the receipts that are due, at most every `receipts_s`."""
         every_s = self.settings.receipts_s
@@ -289,26 +249,3 @@ class Collector:
         for topic, payload in receipts:
             if not self.source.publish(topic, payload):
                 break  # the device sends again and is told then
-
-
-def _fair(messages: Sequence[Message], most: int) -> tuple[list[int], list[int]]:
-    """Choose up to `most` messages so that no device goes before others twice.
-
-    Each device's first waiting message comes before any device's second, and so on; messages of one
-    device keep their order.
-
-    Returns
-    -------
-    (list of int, list of int)
-        Which are chosen, in the order to handle them, and which are left, in the order they came.
-    """
-    nth: Counter[str] = Counter()
-    rank: list[tuple[int, int]] = []
-    for i, message in enumerate(messages):
-        device = "/".join(message[0].split("/", 4)[:4])
-        rank.append((nth[device], i))
-        nth[device] += 1
-    rank.sort()
-    chosen = [i for _, i in rank[:most]]
-    left = sorted(i for _, i in rank[most:])
-    return chosen, left
