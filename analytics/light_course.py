@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from analytics.grid import SLOTS, Bools, Floats, Ints, Times
+from analytics.grid import SLOT_MS, SLOTS, Bools, Floats, Ints, Times, count
 
-__all__ = ["dark_ending", "switching_elevations", "transitions"]
+__all__ = ["dark_ending", "switching_elevations", "told_since", "transitions"]
 
 
 def transitions(dark: Bools, known: Bools) -> tuple[Ints, Ints]:
@@ -57,6 +57,25 @@ def dark_ending(dark: Bools, seen: Bools) -> tuple[Times, Ints, Floats]:
     earlier_dark = n_dark[:, 0] - np.where(some, n_dark[rows, first], 0)
     before = np.where(earlier_seen > 0, earlier_dark / np.maximum(earlier_seen, 1), np.nan)
     return first.astype(np.int64), readings, before.astype(np.float32)
+
+
+def told_since(told_pct: Floats, since_ms: Times, first_ms: int) -> Ints:
+    """How often a controller said that it was asked to burn, in a darkness it is in.
+
+    Parameters
+    ----------
+    told_pct : float32 (n, s)
+        Level that it said it was told [%]; NaN where it said nothing.
+    since_ms : int64 (n,)
+        When the darkness began; 0 where there is none.
+    first_ms : int
+        Start of the first slot.
+    """
+    at_ms = first_ms + np.arange(told_pct.shape[1], dtype=np.int64) * SLOT_MS
+    with np.errstate(invalid="ignore"):
+        asked = told_pct > 0
+    within = (since_ms > 0)[:, None] & (at_ms >= since_ms[:, None])
+    return count(asked & within)
 
 
 def switching_elevations(

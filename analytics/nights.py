@@ -27,7 +27,7 @@ from analytics.grid import (
     row_quantiles,
 )
 from analytics.habits import DAY_MIN, Habit, dimmed_stretch
-from analytics.light_course import dark_ending, switching_elevations, transitions
+from analytics.light_course import dark_ending, switching_elevations, told_since, transitions
 from analytics.street import Street
 from analytics.watts import watts
 
@@ -91,6 +91,8 @@ class Night:
         Mean of its dark readings over what was expected.
     dark_before : float32
         Share of dark readings before it.
+    n_told : int32
+        Readings in it in which the controller said that it was asked to burn.
     power_last : float32
         Median of the night's last three power readings, over the rated power.
     first_lit_ms, last_lit_ms : int64
@@ -153,6 +155,7 @@ class Night:
     rises: Ints
     tail_h: Floats
     n_tail: Ints
+    n_told: Ints
     tail_level: Floats
     dark_before: Floats
     power_last: Floats
@@ -268,6 +271,9 @@ def reduce_night(
         told = None if dimming_pct is None else dimming_pct[rows, columns]
         asked = asked_of(expected, group[rows], columns, own_habit, told)
         burn(out, lux, valid, rows, columns, expected, group, start_ms, known, asked)
+        if told is not None:
+            first_ms = start_ms + columns.start * SLOT_MS
+            out.n_told[rows] = told_since(told, out.dark_since_ms[rows], first_ms)
         if power is not None:
             found = watts(power, rows, columns, expected, group, street.rated_w, asked)
             out.power_night[rows], out.power_dark[rows] = found.night, found.dark

@@ -14,6 +14,7 @@ from analytics.rules import Rules
 __all__ = ["Darkness", "judge_darkness"]
 
 BRIEF_H = 3.0
+TOLD_SHARE = 0.8  # of the dark readings at the night's end, in which light was asked for
 TURNED_FOR_SURE = 0.6  # of C, log: a season of leaves moves it by no more
 SENSOR_KINDS = [
     KIND_AT[kind]
@@ -58,7 +59,8 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
     """Judge one night; NaN and unknown levels give neither out nor lit.
 
     A lamp is out when three quarters of the known night are dark and its level is below 40 % of
-    its own, or when the night ended in three hours of darkness (a lamp that died in mid-night).
+    its own, or when the night ended in two hours of darkness (a lamp that died in mid-night), or
+    less where the lamp said so or its controller went on asking for light.
     Watts, where a controller sends them, must agree, and suffice alone when three quarters of the
     night took no power.
     """
@@ -89,8 +91,11 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         # A lamp that said so itself needs less time. Watts do not help: a lamp that was switched
         # off too early takes none either.
         said = (night.n_failed >= 2) & (night.n_failed >= 0.2 * night.n_status)
-        sure = said & (night.tail_level < rules.dark_level)
-        ended |= sure & (night.tail_h >= rules.sure_tail_h) & (night.n_tail >= 2) & before
+        brief_dark = (night.tail_level < rules.dark_level) & (night.n_tail >= 2) & before
+        ended |= brief_dark & said & (night.tail_h >= rules.sure_tail_h)
+        # What its controller asks to burn was not switched off; what came back once may cycle.
+        told = (night.n_told >= 2) & (night.n_told >= TOLD_SHARE * night.n_tail)
+        ended |= brief_dark & told & (night.rises == 0) & memory.frozen
         by_watts = night.power_dark > 0.75
         has_watts = np.isfinite(night.power_dark)
         out = enough & ~sensor_side & ~turned & (mostly | ended)

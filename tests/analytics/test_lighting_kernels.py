@@ -18,7 +18,7 @@ from analytics.grid import (
     row_quantiles,
     window_start,
 )
-from analytics.light_course import dark_ending, transitions
+from analytics.light_course import dark_ending, told_since, transitions
 from analytics.street import cable_neighbours, padded_groups, peer_groups
 
 NOON = window_start(20_000)
@@ -121,6 +121,17 @@ def test_the_darkness_a_night_ends_with_is_that_of_the_loop(night):
         if n:
             assert first[i] == start
         np.testing.assert_allclose(before[i], share, rtol=1e-5)
+
+
+@given(
+    arrays(np.float32, (3, 12), elements=st.sampled_from([np.nan, 0.0, 40.0, 100.0])),
+    st.lists(st.integers(-3, 14), min_size=3, max_size=3),
+)
+def test_what_a_controller_said_in_the_dark_is_counted_as_the_loop_does(told, begun):
+    since = np.array([NOON + b * SLOT_MS if b >= 0 else 0 for b in begun], dtype=np.int64)
+    got = told_since(told, since, NOON)
+    expected = [loops.told_since(told[i].tolist(), int(since[i]), NOON) for i in range(3)]
+    assert got.tolist() == expected
 
 
 @given(st.lists(bools, min_size=1, max_size=25), st.integers(1, 6))

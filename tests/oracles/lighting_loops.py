@@ -59,6 +59,14 @@ def dark_ending(dark, seen):
     return 0, 0, whole
 
 
+def told_since(told, since_ms, first_ms):
+    return sum(
+        1
+        for k, level in enumerate(told)
+        if level == level and level > 0 and since_ms > 0 and first_ms + k * SLOT_MS >= since_ms
+    )
+
+
 def sections(dead, least):
     """Ranges of adjacent dead luminaires; a single living one between two dead is bridged."""
     bridged = [

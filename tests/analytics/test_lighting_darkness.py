@@ -1,0 +1,51 @@
+"""When a dark end of the night is a lamp that failed, and when it may be a clock."""
+
+import numpy as np
+import pytest
+
+from analytics.levels import Levels
+from analytics.memory import Memory
+from analytics.nights import Night
+from analytics.outage import judge_darkness
+from analytics.rules import Rules
+
+
+def dark_end(readings, told, *, rises=0, frozen=True, power_last=np.nan):
+    """One lamp that burned at its own level and was dark for the last readings of its night."""
+    night = Night.empty(1)
+    night.n_known[:], night.n_dark[:] = 70, readings
+    night.tail_h[:], night.n_tail[:] = readings / 6, readings
+    night.tail_level[:], night.dark_before[:] = 0.1, 0.0
+    night.n_told[:], night.rises[:] = told, rises
+    night.power_last[:] = power_last
+    night.power_dark[:] = np.nan if np.isnan(power_last) else readings / 70
+    memory = Memory.fresh(1, np.array([20.0], dtype=np.float32))
+    memory.frozen[:] = frozen
+    normal = np.zeros(1, dtype=np.float32)
+    levels = Levels(normal, normal, normal, normal, normal)
+    return bool(judge_darkness(night, levels, memory, Rules()).out[0])
+
+
+@pytest.mark.parametrize(
+    ("readings", "told", "failed"),
+    [(12, 0, True), (11, 0, False), (3, 0, False), (3, 3, True), (2, 2, True), (1, 1, False)],
+)
+def test_a_lamp_still_asked_to_burn_has_failed_however_late_in_the_night(readings, told, failed):
+    assert dark_end(readings, told) is failed
+
+
+def test_a_lamp_asked_to_burn_for_part_of_its_dark_end_may_have_been_switched_off():
+    assert not dark_end(6, 3)
+
+
+def test_a_lamp_that_came_back_once_tonight_may_cycle():
+    assert not dark_end(3, 3, rises=1)
+
+
+def test_before_its_own_level_is_learned_a_short_dark_end_says_nothing():
+    assert not dark_end(3, 3, frozen=False)
+
+
+def test_a_lamp_that_still_takes_its_watts_has_not_failed():
+    assert not dark_end(3, 3, power_last=0.95)
+    assert dark_end(3, 3, power_last=0.03)
