@@ -6,7 +6,7 @@ same bytes whatever the number of processes.
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,7 +56,10 @@ TRUTH_COLUMNS = (
 )  # fmt: skip
 MAINTENANCE_COLUMNS = ("device_id", "time", "action")
 EVENT_COLUMNS = ("device_id", "time", "received_time", "event", "active", "info")
-QUANTITIES = ("illuminance_lx", "power_w", "lamp_status", "dimming_pct", "people_in", "people_out")
+QUANTITIES = (
+    "illuminance_lx", "power_w", "lamp_status", "dimming_pct", "people_in", "people_out",
+    "battery_v",
+)  # fmt: skip
 READINGS_SCHEMA = pa.schema(
     [
         ("device_id", pa.dictionary(pa.int32(), pa.string())),
@@ -236,35 +239,34 @@ def maintenance_rows(plan: CityPlan, faults: dict[str, list[Fault]]) -> list[tup
 
 def rows_table(device_ids: tuple[str, ...], rows: Rows) -> ArrowTable:
     """A feeder's readings as an Arrow table."""
-    lux = rows.lux.astype(np.float32)
-    nothing = pa.nulls(len(lux), pa.float32())
-    columns = [
-        pa.DictionaryArray.from_arrays(pa.array(rows.device), pa.array(device_ids)),
-        pa.array(rows.time_ms, pa.timestamp("ms", tz="UTC")),
-        pa.array(rows.received_ms, pa.timestamp("ms", tz="UTC")),
-        pa.array(lux, from_pandas=True),
-        pa.array(rows.power_w.astype(np.float32), from_pandas=True),
-        pa.array(rows.status.astype(np.float32), from_pandas=True),
-        pa.array(rows.dimming_pct.astype(np.float32), from_pandas=True),
-        nothing,
-        nothing,
-    ]
-    return pa.Table.from_arrays(columns, schema=READINGS_SCHEMA)
+    return readings_table(device_ids, rows.device, rows.time_ms, rows.received_ms, rows.columns())
 
 
 def counts_table(device_ids: tuple[str, ...], rows: CountRows) -> ArrowTable:
     """Footfall readings as an Arrow table of the same columns."""
-    nothing = pa.nulls(len(rows.time_ms), pa.float32())
+    people = {"people_in": rows.inwards, "people_out": rows.outwards}
+    return readings_table(device_ids, rows.counter, rows.time_ms, rows.received_ms, people)
+
+
+def readings_table(
+    device_ids: tuple[str, ...],
+    device: NDArray[np.int32],
+    time_ms: NDArray[np.int64],
+    received_ms: NDArray[np.int64],
+    quantities: Mapping[str, NDArray[np.float64]],
+) -> ArrowTable:
+    """Readings as an Arrow table; a quantity that is not there is not known."""
+    nothing = pa.nulls(len(time_ms), pa.float32())
     columns = [
-        pa.DictionaryArray.from_arrays(pa.array(rows.counter), pa.array(device_ids)),
-        pa.array(rows.time_ms, pa.timestamp("ms", tz="UTC")),
-        pa.array(rows.received_ms, pa.timestamp("ms", tz="UTC")),
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-        pa.array(rows.inwards.astype(np.float32), from_pandas=True),
-        pa.array(rows.outwards.astype(np.float32), from_pandas=True),
+        pa.DictionaryArray.from_arrays(pa.array(device), pa.array(device_ids)),
+        pa.array(time_ms, pa.timestamp("ms", tz="UTC")),
+        pa.array(received_ms, pa.timestamp("ms", tz="UTC")),
+        *(
+            pa.array(quantities[name].astype(np.float32), from_pandas=True)
+            if name in quantities
+            else nothing
+            for name in QUANTITIES
+        ),
     ]
     return pa.Table.from_arrays(columns, schema=READINGS_SCHEMA)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_sim.batteries import EMPTYING_DAYS, battery_volts
 from firmware_sim.city import Feeder
 from firmware_sim.faults import Fault
 from firmware_sim.nuisances import DeviceQuirks, Span
@@ -40,7 +41,7 @@ class Measured:
     ----------
     true_ms : int64
         When it was measured [ms, UTC].
-    lux, power_w, status, dimming_pct : float64
+    lux, power_w, status, dimming_pct, battery_v : float64
         NaN where the device does not measure that.
     alive : bool
         Whether the device had power and a working radio.
@@ -60,6 +61,7 @@ class Measured:
     power_w: Floats
     status: Floats
     dimming_pct: Floats
+    battery_v: Floats
     alive: Bools
     burning: Bools
     light: Floats
@@ -426,8 +428,8 @@ def liveness(feeder: Feeder, faults: list[Fault], time_ms: Floats, draws: Draws)
         if fault.effect == "communication_failure":
             alive[rows] &= ~now
             if feeder.battery and len(rows) == 1:
-                # An emptying battery: ever more samples fail over the last four days.
-                ahead = (fault.start_ms - time_ms[rows]) / (4 * DAY_MS)
+                # An emptying battery: ever more samples fail over the last days.
+                ahead = (fault.start_ms - time_ms[rows]) / (EMPTYING_DAYS * DAY_MS)
                 weak = (ahead > 0) & (ahead < 1)
                 alive[rows] &= ~(weak & (draws.uniform[4][rows] > ahead))
         elif fault.effect == "dark_feeder" and not feeder.battery:
@@ -449,7 +451,9 @@ def measure(
     window = Window(scenario, feeder, table, draws)
     time_ms = window.time_ms
     near = [
-        f for f in faults if f.start_ms - 4 * DAY_MS < table.stop_ms and f.end_ms > table.start_ms
+        f
+        for f in faults
+        if f.start_ms - EMPTYING_DAYS * DAY_MS < table.stop_ms and f.end_ms > table.start_ms
     ]
     light, level, burning, watts = lamp_light(window, draws, near, work)
     lamps = with_neighbours(feeder, light) * (
@@ -480,6 +484,10 @@ def measure(
         power_w=power,
         status=status_bits(feeder, near, window, burning, draws) if told else nothing,
         dimming_pct=np.round(level * 100) if told else nothing,
+        # Sensors on LoRaWAN tell theirs in their own format.
+        battery_v=battery_volts(scenario, feeder, faults, time_ms)
+        if feeder.battery and not feeder.lorawan
+        else nothing,
         alive=liveness(feeder, near, time_ms, draws) & energised,
         burning=burning,
         light=light,

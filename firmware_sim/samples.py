@@ -4,7 +4,7 @@ Columns become text at once and messages from their texts: encoding row by row w
 than the broker takes to pass a message on. A test holds the bytes against `devices.native`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,7 +176,7 @@ def texts_of(values: list[int] | list[float]) -> Texts:
 
 
 def bodies(
-    time_ms: Ints, columns: dict[str, NDArray[np.float64] | Ints], *, simulated: bool
+    time_ms: Ints, columns: Mapping[str, NDArray[np.float64] | Ints], *, simulated: bool
 ) -> Texts:
     """Messages of one row each, from the number of the row on; NaN is left out."""
     if not len(time_ms):
@@ -206,15 +206,11 @@ def feeder_sayings(city: City, feeder: Feeder, day: int, days: int, first: int) 
     rows, events = city.feeder_day(feeder, day, days)
     if feeder.lorawan:
         return [radio_sayings(city, feeder, rows, events)]
-    columns: dict[str, NDArray[np.float64] | Ints] = {
-        "illuminance_lx": rows.lux, "power_w": rows.power_w, "lamp_status": rows.status,
-        "dimming_pct": rows.dimming_pct,
-    }  # fmt: skip
     where = [topic(feeder.gateway, device, "readings") for device in feeder.device_ids]
     said = Sayings(
         rows.received_ms, rows.device.astype(np.int64) + first,
         [where[k] for k in rows.device.tolist()],
-        bodies(rows.time_ms, columns, simulated=city.simulated), started(rows),
+        bodies(rows.time_ms, rows.columns(), simulated=city.simulated), started(rows),
     )  # fmt: skip
     if not events:
         return [said]

@@ -39,7 +39,6 @@ UNSET_BEFORE_MS = 1_577_836_800_000
 EARLY_DAYS = 2
 HISTORY_DAYS = 4
 NATIVE = "ljusvakt/v1/"
-COLUMNS = ("illuminance_lx", "power_w", "lamp_status", "dimming_pct")
 MESSAGES_AT_ONCE = 2_000
 
 
@@ -48,10 +47,7 @@ MESSAGES_AT_ONCE = 2_000
 
 def device_rows(feeder: Feeder, rows: Rows) -> Iterator[tuple[str, Row]]:
     """Device and row of everything measured, in the order of the rows."""
-    columns = dict(
-        zip(COLUMNS, (rows.lux, rows.power_w, rows.status, rows.dimming_pct), strict=True)
-    )
-    columns = {name: column for name, column in columns.items() if np.isfinite(column).any()}
+    columns = rows.columns()
     if rows.meter is not None:
         columns |= {"energy_wh": np.floor(rows.meter[0] / 1000), "lit_s": rows.meter[1] * 1.0}
     names = tuple(columns)
@@ -218,12 +214,11 @@ def feeder_batches(
     # What was held back is sent by itself, so that its age stays visible.
     held = rows.received_ms - rows.true_ms > HOUR_MS
     block = (rows.received_ms // batch_ms) * 4 + held * 2 + unset
+    told = rows.columns()
     for lamp, at in groups(rows.device, block):
         columns = {
             name: plain(column[at])
-            for name, column in zip(
-                COLUMNS, (rows.lux, rows.power_w, rows.status, rows.dimming_pct), strict=True
-            )
+            for name, column in told.items()
             if np.isfinite(column[at]).any()
         }
         payload = encode_readings(rows.time_ms[at].tolist(), columns, simulated=simulated)

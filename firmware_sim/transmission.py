@@ -47,7 +47,7 @@ class Rows:
     true_ms : int64
         When it was measured; no file shows it.
     received_ms : int64
-    lux, power_w, status, dimming_pct : float64
+    lux, power_w, status, dimming_pct, battery_v : float64
         NaN where not sent; -1 and 65535 lux are sentinels.
     meter : int64 (2, n), optional
         Energy [mWh] and burning time [s] of LoRaWAN controllers; in no file.
@@ -63,15 +63,25 @@ class Rows:
     power_w: Floats
     status: Floats
     dimming_pct: Floats
+    battery_v: Floats
     meter: Ints | None = None
     starts: Ints | None = None
+
+    def columns(self) -> dict[str, Floats]:
+        """What was measured, by the name of the quantity; without what none of the rows holds."""
+        columns = {
+            "illuminance_lx": self.lux, "power_w": self.power_w, "lamp_status": self.status,
+            "dimming_pct": self.dimming_pct, "battery_v": self.battery_v,
+        }  # fmt: skip
+        return {name: column for name, column in columns.items() if np.isfinite(column).any()}
 
     def taken(self, chosen: Ints | Bools) -> "Rows":
         """Some of the rows."""
         return Rows(
             self.device[chosen], self.time_ms[chosen], self.true_ms[chosen],
             self.received_ms[chosen], self.lux[chosen], self.power_w[chosen], self.status[chosen],
-            self.dimming_pct[chosen], None if self.meter is None else self.meter[:, chosen],
+            self.dimming_pct[chosen], self.battery_v[chosen],
+            None if self.meter is None else self.meter[:, chosen],
             None if self.starts is None else self.starts[chosen],
         )  # fmt: skip
 
@@ -86,6 +96,7 @@ class Rows:
             both(self.true_ms, other.true_ms), both(self.received_ms, other.received_ms),
             both(self.lux, other.lux), both(self.power_w, other.power_w),
             both(self.status, other.status), both(self.dimming_pct, other.dimming_pct),
+            both(self.battery_v, other.battery_v),
             None
             if self.meter is None or other.meter is None
             else np.concatenate([self.meter, other.meter], axis=1),
@@ -139,6 +150,7 @@ def transmit(
     rows = Rows(
         row.astype(np.int32), clock[row, at], true_ms[row, at], received[row, at], lux[row, at],
         measured.power_w[row, at], measured.status[row, at], measured.dimming_pct[row, at],
+        measured.battery_v[row, at],
         None if measured.meter is None else measured.meter[:, row, at],
     )  # fmt: skip
     return in_order(twice(rows, measured.draws[2][row, at], plan.duplicates))
