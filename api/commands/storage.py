@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -169,7 +170,11 @@ def migrate_command(
     from api.progress import TextProgress
     from ingest.stores.influx import InfluxStore
 
-    settings = _settings(config, data)
+    if urlsplit(to).scheme not in {"http", "https"} or not urlsplit(to).hostname:
+        raise BadInputError(
+            f"--to {to!r} is no address of InfluxDB", remedy="Write http://host:8086."
+        )
+    settings = _there(_settings(config, data))
     target = replace(influx_target(settings), url=to, bucket=bucket or settings.store.influx_bucket)
     progress = TextProgress(sys.stderr)
     with _embedded(settings) as parts:
@@ -246,7 +251,7 @@ def retention(
     from ingest.stores.merging import DAY_MS
     from ingest.stores.parquet import ParquetStore, day_name
 
-    settings = _settings(config, data)
+    settings = _there(_settings(config, data))
     if settings.store.kind == "influx":
         raise BadInputError(
             "readings are in InfluxDB", remedy="Set the retention period of its bucket instead."
@@ -330,7 +335,7 @@ def quarantine_replay(
     from ingest.bulk import readmit_rows
     from ingest.quarantine import readmit
 
-    with _writing(_settings(config, data)) as parts:
+    with _writing(_there(_settings(config, data))) as parts:
         registry = parts.registry()
         rows, of_rows = readmit_rows(
             parts.journal, registry, now_ms=_now_ms, search=search, limit=limit
@@ -433,15 +438,11 @@ def reading_store(settings: "Settings") -> Generator["SeriesStore"]:
             stack.callback(influx.close)
             yield influx
             return
-        journal = settings.data_dir / "journal.db"
+        journal = _there(settings).data_dir / "journal.db"
         reader = None
         if journal.exists():
             reader = JournalReader(journal)
             stack.callback(reader.close)
-        elif not settings.data_dir.is_dir():
-            raise BadInputError(
-                f"there is no data folder {settings.data_dir}", remedy="Name it with --data."
-            )
         yield ParquetStore(settings.data_dir / "archive", tail=reader)
 
 
@@ -463,6 +464,15 @@ def _settings(config: Path | None, data: Path | None) -> "Settings":
     from api.settings import load_settings
 
     return load_settings(config, overrides=None if data is None else {"data_dir": data})
+
+
+def _there(settings: "Settings") -> "Settings":
+    """The same settings, once their data folder was seen: only what takes data in makes one."""
+    if not settings.data_dir.is_dir():
+        raise BadInputError(
+            f"there is no data folder {settings.data_dir}", remedy="Name it with --data."
+        )
+    return settings
 
 
 def _now_ms() -> int:

@@ -164,13 +164,30 @@ def test_an_export_that_cannot_be_is_refused_with_the_remedy(
         run("export", *args, "--data", data.path)
 
 
-def test_a_data_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "--quantity", "power_w", "--out", "x.csv"),
+        ("backup", "backup"),
+        ("migrate", "--to", "http://127.0.0.1:9"),
+        ("retention", "--days", "30"),
+        ("quarantine", "replay"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_data_folder_that_is_not_there_is_named_and_not_made(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInputError, match="no data folder"):
-        run(
-            *("export", "--quantity", "power_w", "--out", tmp_path / "x.csv"),
-            *("--data", tmp_path / "nowhere"),
-        )
-    assert not (tmp_path / "nowhere").exists()
+        run(*command, "--data", tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("to", ["influx:8086", "ftp://influx", "http://", "nonsense"])
+def test_migrating_to_what_is_no_address_is_refused(data: Data, to: str) -> None:
+    with pytest.raises(BadInputError, match="no address of InfluxDB"):
+        run("migrate", "--to", to, "--data", data.path)
 
 
 def test_a_backup_comes_back_the_same(data: Data, tmp_path: Path) -> None:
@@ -331,3 +348,20 @@ def test_import_reports_bad_rows_and_takes_the_rest(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "1 readings and 0 fault reports of 2 rows; 1 rows in quarantine" in result.stdout
     assert "a.csv, line 3: power_w of -5 is impossible" in result.stderr
+
+
+def test_the_same_file_twice_stores_nothing_twice_and_quarantines_its_bad_rows_again(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("device_id,time,power_w\nL-1,2026-03-01T00:00:00Z,5\nL-1,never,5\n")
+    for _ in range(2):
+        run("import-readings", file, "--data", tmp_path / "d")
+    reader = JournalReader(tmp_path / "d" / "journal.db")
+    counters = reader.counters()
+    reader.close()
+    assert (counters.stored, counters.duplicate, counters.quarantined) == (1, 1, 2)
+    columns = ParquetStore(tmp_path / "d" / "archive").columns(
+        Quantity.POWER, start_ms=0, stop_ms=2**60
+    )
+    assert columns.value.tolist() == [5.0]
