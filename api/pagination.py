@@ -6,14 +6,15 @@ import hmac
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from api.ledger.views import Page as LedgerPage
 from api.problems import ProblemError
+from api.services import ServiceDep
 
-__all__ = ["Limit", "Page", "PageCursor", "cursor_of", "key_of", "page_of", "turn"]
+__all__ = ["Page", "PageAsked", "Paging", "paging", "screens"]
 
 Row = TypeVar("Row")
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
@@ -70,69 +71,105 @@ def key_of(cursor: str, *, secret: bytes, scope: str) -> list[Any]:
     return key
 
 
-def page_of(
-    rows: Sequence[Row],
-    *,
-    key: Callable[[Row], tuple[Any, ...]],
-    limit: int,
-    cursor: str | None,
-    secret: bytes,
-    request: Request,
-    response: Response,
-) -> Page[Row]:
-    """One page of rows that are all at hand.
+class Numbered(Protocol):
+    """What has a number of its own, by which it is listed."""
 
-    The rows are sorted by `key`; those at or before the cursor's key are left out. The address of
-    the next page is also sent as `Link: rel="next"`.
+    @property
+    def id(self) -> int:
+        """The number."""
+        ...
+
+
+Item = TypeVar("Item", bound=Numbered)
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Where in a list somebody is, and how much of it they ask for.
+
+    The address of the next page is also sent as `Link: rel="next"`.
     """
-    scope = scope_of(request)
-    ordered = sorted(rows, key=key)
-    if cursor is not None:
-        behind = tuple(key_of(cursor, secret=secret, scope=scope))
-        ordered = [row for row in ordered if key(row) > behind]
-    page = ordered[:limit]
-    following = None
-    if len(ordered) > limit:
-        following = cursor_of(key(page[-1]), secret=secret, scope=scope)
-        link_next(request, response, following)
-    return Page(page, following)
+
+    request: Request
+    response: Response
+    secret: bytes
+    limit: int
+    cursor: str | None
+
+    @property
+    def scope(self) -> str:
+        """The list and its filters, without where in it we are."""
+        given = self.request.query_params.multi_items()
+        filters = sorted((name, value) for name, value in given if name not in NOT_FILTERS)
+        return self.request.url.path + repr(filters)
+
+    def behind(self) -> tuple[Any, ...] | None:
+        """The sort key of the last item seen; None at the start of the list."""
+        if self.cursor is None:
+            return None
+        return tuple(key_of(self.cursor, secret=self.secret, scope=self.scope))
+
+    def page(self, items: list[Row], next_key: Sequence[Any] | None) -> Page[Row]:
+        """These items, and a cursor to where the list goes on, if it does (RFC 8288)."""
+        if next_key is None:
+            return Page(items, None)
+        following = cursor_of(next_key, secret=self.secret, scope=self.scope)
+        address = self.request.url.include_query_params(cursor=following)
+        self.response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+        return Page(items, following)
+
+    def of(self, rows: Sequence[Row], *, key: Callable[[Row], tuple[Any, ...]]) -> Page[Row]:
+        """One page of rows that are all at hand; it sorts them by `key`."""
+        ordered = sorted(rows, key=key)
+        if (behind := self.behind()) is not None:
+            ordered = [row for row in ordered if key(row) > behind]
+        items = ordered[: self.limit]
+        return self.page(items, key(items[-1]) if len(ordered) > self.limit else None)
+
+    def turn(self, after: Callable[[tuple[int, ...] | None], LedgerPage[Row]]) -> Page[Row]:
+        """One page of a list that the ledger keeps in order, from the last key seen."""
+        found = after(self.behind())
+        return self.page(list(found.items), found.next)
+
+    def by_number(self, found: Callable[[int | None, int], Sequence[Item]]) -> Page[Item]:
+        """One page of a list in the order of its numbers.
+
+        Parameters
+        ----------
+        found : callable
+            The number of the last item seen (None at the start) and how many are wanted to items.
+        """
+        behind = self.behind()
+        items = list(found(behind[0] if behind else None, self.limit + 1))
+        more = len(items) > self.limit
+        return self.page(items[: self.limit], (items[self.limit - 1].id,) if more else None)
 
 
-def scope_of(request: Request) -> str:
-    """The list and its filters, without where in it we are."""
-    given = request.query_params.multi_items()
-    return request.url.path + repr(sorted((n, v) for n, v in given if n not in NOT_FILTERS))
+def paging(usual: int) -> Callable[..., Paging]:
+    """A dependency: pages of as many items as asked for, usually so many."""
+
+    def asked(
+        request: Request,
+        response: Response,
+        services: ServiceDep,
+        limit: Limit = usual,
+        cursor: PageCursor = None,
+    ) -> Paging:
+        return Paging(request, response, services.secret, limit, cursor)
+
+    return asked
 
 
-def link_next(request: Request, response: Response, cursor: str) -> None:
-    """Say also in a header where the next page is (RFC 8288)."""
-    address = request.url.include_query_params(cursor=cursor)
-    response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+def screens(rows: int) -> Callable[..., Paging]:
+    """A dependency: pages of so many items, whatever is asked for."""
 
+    def asked(
+        request: Request, response: Response, services: ServiceDep, cursor: PageCursor = None
+    ) -> Paging:
+        return Paging(request, response, services.secret, rows, cursor)
 
-def turn(
-    after: Callable[[tuple[int, ...] | None], LedgerPage[Row]],
-    *,
-    cursor: str | None,
-    secret: bytes,
-    request: Request,
-    response: Response,
-) -> Page[Row]:
-    """One page of a list that the ledger itself keeps in order.
-
-    Parameters
-    ----------
-    after : callable
-        The sort key of the last item seen (None at the start) to the ledger's next page.
-    """
-    scope = scope_of(request)
-    behind = tuple(key_of(cursor, secret=secret, scope=scope)) if cursor is not None else None
-    page = after(behind)
-    following = None
-    if page.next is not None:
-        following = cursor_of(page.next, secret=secret, scope=scope)
-        link_next(request, response, following)
-    return Page(list(page.items), following)
+    return asked
 
 
 NOT_FILTERS = frozenset({"cursor", "limit", "lang", "theme"})
+PageAsked = Annotated[Paging, Depends(paging(100))]

@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from api.auth import STAFF, Needs, Principal, Role
-from api.ledger.views import AuditEntry, Page
-from api.pagination import Limit, PageCursor, page_of, turn
+from api.pagination import PageAsked
 from api.problems import ProblemError
 from api.routes.access_shapes import AuditOut, KeyOut, UserOut
 from api.routes.assets import visible
@@ -59,25 +58,16 @@ class AreaOut(BaseModel):
 
 @router.get("/areas")
 def areas(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     principal: Staff,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[AreaOut]:
     """Areas with how much stands in each; a crew sees its own."""
     counted: dict[str, int] = {}
     for asset in visible(services, principal):
         counted[asset.area] = counted.get(asset.area, 0) + 1
-    page = page_of(
-        [AreaOut(name=name, assets=n) for name, n in counted.items()],
-        key=lambda area: (area.name,),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
+    page = pages.of(
+        [AreaOut(name=name, assets=n) for name, n in counted.items()], key=lambda area: (area.name,)
     )
     return ListOf(items=page.items, next=page.next)
 
@@ -113,23 +103,12 @@ class LinkOut(BaseModel):
 
 @router.get("/users")
 def users(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: Admin,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[UserOut]:
     """Everybody, by name."""
-    page = page_of(
-        services.ledger.users(),
-        key=lambda user: (user.name,),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    page = pages.of(services.ledger.users(), key=lambda user: (user.name,))
     return ListOf(items=[UserOut.of(user) for user in page.items], next=page.next)
 
 
@@ -209,23 +188,12 @@ class NewKeyOut(KeyOut):
 
 @router.get("/keys")
 def keys(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: Admin,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[KeyOut]:
     """Every key ever made, without its secret."""
-    page = page_of(
-        services.ledger.keys(),
-        key=lambda key: (-key.created_ms, key.public_id),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    page = pages.of(services.ledger.keys(), key=lambda key: (-key.created_ms, key.public_id))
     return ListOf(items=[KeyOut.of(key) for key in page.items], next=page.next)
 
 
@@ -257,29 +225,15 @@ def revoke_key(
 # -- audit -------------------------------------------------------------------------------------
 
 
-def audit_page(services: Services, behind: tuple[int, ...] | None, limit: int) -> Page[AuditEntry]:
-    """Entries behind the last one seen, the newest first."""
-    found = services.ledger.audit_entries(before=behind[0] if behind else None, limit=limit + 1)
-    more = len(found) > limit
-    return Page(tuple(found[:limit]), (found[limit - 1].id,) if more else None)
-
-
 @router.get("/audit")
 def audit(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: Admin,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[AuditOut]:
     """Who did what, the newest first. Nothing changes or removes an entry."""
-    page = turn(
-        lambda behind: audit_page(services, behind, limit),
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
+    page = pages.by_number(
+        lambda before, limit: services.ledger.audit_entries(before=before, limit=limit)
     )
     return ListOf(items=[AuditOut.of(entry) for entry in page.items], next=page.next)
 

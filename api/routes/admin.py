@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from api.auth import Needs, Principal, Role
 from api.errors import BadInputError, ConflictError, LjusvaktError
 from api.i18n import Words
-from api.pagination import turn
+from api.pagination import Paging, screens
 from api.problems import ProblemError
 from api.routes import access
 from api.routes.asset_imports import write_intake
@@ -294,15 +294,11 @@ def audit(
     request: Request,
     services: ServiceDep,
     principal: Admin,
-    cursor: Annotated[str | None, Query(max_length=400)] = None,
+    pages: Annotated[Paging, Depends(screens(ROWS_SHOWN))],
 ) -> Response:
     """Who did what, the newest first."""
-    listed = turn(
-        lambda behind: access.audit_page(services, behind, ROWS_SHOWN),
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=Response(),
+    listed = pages.by_number(
+        lambda before, limit: services.ledger.audit_entries(before=before, limit=limit)
     )
     return shown(
         request,

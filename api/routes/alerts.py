@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 from api.auth import Needs, Principal, Role
 from api.errors import LjusvaktError
-from api.ledger.views import Page
 from api.notify.mail import check_mail_address
 from api.notify.outgoing import Outgoing
 from api.operations.alerts import (
@@ -18,7 +17,7 @@ from api.operations.alerts import (
     parse_rules,
     stored_rules,
 )
-from api.pagination import Limit, PageCursor, page_of, turn
+from api.pagination import PageAsked
 from api.problems import ProblemError
 from api.routes.access import noted
 from api.routes.repeats import Repeatable
@@ -63,21 +62,14 @@ class AlertOut(BaseModel):
 
 @router.get("/alerts")
 def alerts(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: Operator,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[AlertOut]:
     """Alerts in the order they came."""
-
-    def after(behind: tuple[int, ...] | None) -> Page[Matter]:
-        found = services.ledger.matters(after=behind[0] if behind else 0, limit=limit + 1)
-        more = len(found) > limit
-        return Page(tuple(found[:limit]), (found[limit - 1].id,) if more else None)
-
-    page = turn(after, cursor=cursor, secret=services.secret, request=request, response=response)
+    page = pages.by_number(
+        lambda after, limit: services.ledger.matters(after=after or 0, limit=limit)
+    )
     return ListOf(items=[AlertOut.of(matter) for matter in page.items], next=page.next)
 
 
@@ -147,23 +139,12 @@ class RecipientIn(In):
 
 @router.get("/alert-recipients")
 def recipients(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: Admin,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[RecipientOut]:
     """Everybody who is told, by name."""
-    page = page_of(
-        services.ledger.recipients(),
-        key=lambda recipient: (recipient.name,),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    page = pages.of(services.ledger.recipients(), key=lambda recipient: (recipient.name,))
     return ListOf(items=[RecipientOut.of(one) for one in page.items], next=page.next)
 
 

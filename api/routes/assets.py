@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query
 
 from api.assets import Asset, AssetKind
 from api.auth import STAFF, Needs, Principal
 from api.errors import NotFoundError
 from api.operations.states import LuminaireState, LuminaireStatus
-from api.pagination import Limit, PageCursor, page_of
+from api.pagination import PageAsked
 from api.routes.shapes import AssetOut, ListOf, asset_out
 from api.services import ServiceDep, Services
 
@@ -25,17 +25,14 @@ def visible(services: Services, principal: Principal) -> Sequence[Asset]:
 
 @router.get("/assets")
 def assets(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     principal: Staff,
     kind: AssetKind | None = None,
     state: LuminaireState | None = None,
     site: Annotated[str | None, Query(max_length=200)] = None,
     feeder: Annotated[str | None, Query(max_length=200)] = None,
     segment: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[AssetOut]:
     """Luminaires, tunnels and counters with their state, by device id."""
     states = services.states()
@@ -48,15 +45,7 @@ def assets(
         and (segment is None or asset.segment == segment)
         and (state is None or state_of(asset, states) is state)
     ]
-    page = page_of(
-        rows,
-        key=lambda asset: (asset.device_id,),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    page = pages.of(rows, key=lambda asset: (asset.device_id,))
     shown = [asset_out(asset, states.get(asset.device_id)) for asset in page.items]
     return ListOf(items=shown, next=page.next)
 

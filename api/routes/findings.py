@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query
 
 from analytics.findings import FindingKind
 from api.auth import STAFF, Needs, Principal
-from api.ledger.views import Evidence, Page
-from api.pagination import Limit, PageCursor, turn
+from api.ledger.views import Evidence
+from api.pagination import PageAsked
 from api.routes.shapes import FindingOut, ListOf, Moment, finding_out, time_ms_of
 from api.services import ServiceDep
 
@@ -16,9 +16,8 @@ router = APIRouter(prefix="/api/v1", tags=["findings"])
 
 @router.get("/findings")
 def findings(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     principal: Annotated[Principal, Depends(Needs(*STAFF))],
     kind: FindingKind | None = None,
     device_id: Annotated[str | None, Query(max_length=200)] = None,
@@ -29,24 +28,20 @@ def findings(
     withdrawn: Annotated[
         bool, Query(description="Also those that later data showed never to have been so.")
     ] = False,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[FindingOut]:
     """Findings in the order they came; `incident` groups those that are one matter."""
 
-    def after(behind: tuple[int, ...] | None) -> Page[Evidence]:
-        found = services.ledger.findings(
+    def found(after: int | None, limit: int) -> list[Evidence]:
+        return services.ledger.findings(
             open=open,
             device_id=device_id,
             kind=kind,
             areas=principal.area_filter,
             since_ms=time_ms_of(since) if since else None,
             withdrawn=withdrawn,
-            limit=limit + 1,
-            after=behind[0] if behind else 0,
+            limit=limit,
+            after=after or 0,
         )
-        more = len(found) > limit
-        return Page(tuple(found[:limit]), (found[limit - 1].id,) if more else None)
 
-    page = turn(after, cursor=cursor, secret=services.secret, request=request, response=response)
+    page = pages.by_number(found)
     return ListOf(items=[finding_out(one) for one in page.items], next=page.next)

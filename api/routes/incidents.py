@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query
 
 from analytics.findings import FindingKind
 from api.auth import STAFF, Needs, Principal
-from api.ledger.views import Incident, Page
+from api.ledger.views import Incident
 from api.operations.incidents import IncidentState
-from api.pagination import Limit, PageCursor, turn
+from api.pagination import PageAsked
 from api.routes.shapes import (
     IncidentDetailOut,
     IncidentOut,
@@ -24,31 +24,26 @@ Staff = Annotated[Principal, Depends(Needs(*STAFF))]
 
 @router.get("/incidents")
 def incidents(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     principal: Staff,
     state: IncidentState | None = None,
     kind: FindingKind | None = None,
     cause_id: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[IncidentOut]:
     """Incidents, the newest first."""
 
-    def after(behind: tuple[int, ...] | None) -> Page[Incident]:
-        found = services.ledger.incidents(
+    def found(before: int | None, limit: int) -> list[Incident]:
+        return services.ledger.incidents(
             states=(state,) if state else (),
             areas=principal.area_filter,
             kind=kind,
             cause_id=cause_id,
-            limit=limit + 1,
-            before=behind[0] if behind else None,
+            limit=limit,
+            before=before,
         )
-        more = len(found) > limit
-        return Page(tuple(found[:limit]), (found[limit - 1].id,) if more else None)
 
-    page = turn(after, cursor=cursor, secret=services.secret, request=request, response=response)
+    page = pages.by_number(found)
     return ListOf(items=[incident_out(one) for one in page.items], next=page.next)
 
 

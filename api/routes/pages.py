@@ -22,7 +22,7 @@ from api.operations.work_orders import (
     Verification,
     WaitingFor,
 )
-from api.pagination import page_of, turn
+from api.pagination import Paging, screens
 from api.problems import ProblemError
 from api.routes.assets import state_of, visible
 from api.routes.places import colour_scale, counted_places, heat_of_place, visible_counters
@@ -47,6 +47,7 @@ Staff = Annotated[Principal, Depends(Needs(*STAFF, page=True))]
 Worker = Annotated[Principal, Depends(Needs(Role.CREW, Role.OPERATOR, Role.ADMIN, page=True))]
 OPEN_ON_OVERVIEW = 60
 ROWS = 100
+Screens = Annotated[Paging, Depends(screens(ROWS))]
 
 
 def views_of(services: Services, orders: tuple[WorkOrder, ...], words: Words) -> list[OrderView]:
@@ -150,24 +151,17 @@ def map_words(words: Words) -> Markup:
 @router.get("/orders")
 def orders(
     request: Request,
-    response: Response,
     services: ServiceDep,
     principal: Staff,
+    pages: Screens,
     show: Annotated[str, Query(pattern="^(open|closed|all)$")] = "open",
-    cursor: Annotated[str | None, Query(max_length=2000)] = None,
 ) -> Response:
     """Work orders, the most urgent first."""
     words = words_of(request)
     wanted = OrderFilter(
         open={"open": True, "closed": False}.get(show), areas=principal.area_filter
     )
-    found = turn(
-        lambda behind: services.ledger.work_orders(wanted, limit=ROWS, after=behind),
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    found = pages.turn(lambda behind: services.ledger.work_orders(wanted, limit=ROWS, after=behind))
     return page(
         request,
         "orders.html",
@@ -207,11 +201,10 @@ def crew(request: Request, services: ServiceDep, principal: Worker) -> Response:
 @router.get("/luminaires")
 def luminaires(
     request: Request,
-    response: Response,
     services: ServiceDep,
     principal: Staff,
+    pages: Screens,
     show: Annotated[str, Query(pattern="^(all|ok|faulty|unknown|planned)$")] = "all",
-    cursor: Annotated[str | None, Query(max_length=2000)] = None,
 ) -> Response:
     """The map as a list."""
     words = words_of(request)
@@ -222,15 +215,7 @@ def luminaires(
         if asset.kind is not AssetKind.COUNTER
         and (show == "all" or state_of(asset, states).value == show)
     ]
-    found = page_of(
-        rows,
-        key=lambda asset: (asset.device_id,),
-        limit=ROWS,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    found = pages.of(rows, key=lambda asset: (asset.device_id,))
     names = states_of(words)
 
     def row(device_id: str, name: str, place: str, feeder: str) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
 
 from api.auth import STAFF, Needs, Principal, Role
 from api.errors import NotFoundError
 from api.ledger.views import Maintenance
-from api.pagination import Limit, PageCursor, page_of
+from api.pagination import PageAsked
 from api.routes.access import noted
 from api.routes.assets import visible
 from api.routes.repeats import Repeatable
@@ -46,24 +46,16 @@ class PlannedWorkIn(In):
 
 @router.get("/planned-work")
 def planned_work(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: Staff,
     ended: Annotated[bool, Query(description="Also those that are over.")] = False,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[PlannedWorkOut]:
     """Windows of planned work by their beginning; everybody who goes out sees them all."""
     after_ms = 0 if ended else services.clock.now_ms()
-    page = page_of(
+    page = pages.of(
         services.ledger.planned_work(until_after_ms=after_ms),
         key=lambda work: (work.from_ms, work.id),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
     )
     return ListOf(items=[PlannedWorkOut.of(work) for work in page.items], next=page.next)
 
@@ -104,14 +96,11 @@ class MaintenanceIn(In):
 
 @router.get("/maintenance")
 def maintenance(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     principal: Staff,
     device_id: Annotated[str, Query(max_length=200)] = "",
     since: Annotated[Moment | None, Query()] = None,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[MaintenanceOut]:
     """The maintenance log, by time."""
     entries = services.ledger.maintenance(
@@ -120,15 +109,7 @@ def maintenance(
     if principal.areas is not None:
         mine = {asset.device_id for asset in visible(services, principal)}
         entries = [entry for entry in entries if entry.device_id in mine]
-    page = page_of(
-        entries,
-        key=lambda e: (e.time_ms, e.device_id, e.action),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    page = pages.of(entries, key=lambda e: (e.time_ms, e.device_id, e.action))
     return ListOf(items=[MaintenanceOut.of(entry) for entry in page.items], next=page.next)
 
 
@@ -146,24 +127,16 @@ def add_maintenance(body: MaintenanceIn, services: ServiceDep, principal: Worker
 
 @router.get("/reports")
 def reports(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: City,
     status: Annotated[str | None, Query(pattern="^(open|closed)$")] = None,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[RequestOut]:
     """Citizens' reports and what the sensors answered; nothing about who sent them."""
-    page = page_of(
+    page = pages.of(
         services.ledger.service_requests(
             status=status, start_ms=services.clock.now_ms() - 90 * DAY_MS, limit=1000
         ),
         key=lambda r: (-r.requested_ms, r.id),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
     )
     return ListOf(items=[RequestOut.of(one) for one in page.items], next=page.next)

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from api.auth import CITY, STAFF, Needs, Principal
 from api.errors import BadInputError, NotFoundError
-from api.pagination import Limit, PageCursor, page_of
+from api.pagination import PageAsked, Paging, paging
 from api.problems import ProblemError
 from api.routes.assets import visible
 from api.routes.shapes import ListOf, Moment, moment, time_ms_of
@@ -68,9 +68,8 @@ def check_may_see(principal: Principal, quantity: Quantity) -> None:
 
 @router.get("/readings")
 def readings(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: Annotated[Paging, Depends(paging(1000))],
     principal: Staff,
     quantity: Quantity = Quantity.ILLUMINANCE,
     device_id: Annotated[
@@ -79,8 +78,6 @@ def readings(
     ] = None,
     start: Annotated[Moment | None, Query()] = None,
     stop: Annotated[Moment | None, Query()] = None,
-    limit: Limit = 1000,
-    cursor: PageCursor = None,
 ) -> ReadingsOut:
     """Readings of one quantity in `[start, stop)`, by device and time; missing stays missing."""
     check_may_see(principal, quantity)
@@ -97,15 +94,7 @@ def readings(
     def place(n: int) -> tuple[str, int]:
         return ids[int(found.device[n])], int(found.time_ms[n])
 
-    page = page_of(
-        range(len(found)),
-        key=place,
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    page = pages.of(range(len(found)), key=place)
     items = [
         ReadingOut(
             device_id=ids[found.device[n]],
@@ -134,14 +123,11 @@ class EventOut(BaseModel):
 
 @router.get("/device-events")
 def device_events(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     principal: Staff,
     start: Annotated[Moment | None, Query()] = None,
     stop: Annotated[Moment | None, Query()] = None,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[EventOut]:
     """Fault reports by the devices themselves, with TALQ 2.7 names."""
     start_ms, stop_ms = window(start, stop, services.clock.now_ms())
@@ -149,15 +135,7 @@ def device_events(
     if principal.areas is not None:
         mine = {asset.device_id for asset in visible(services, principal)}
         found = [event for event in found if event.device_id in mine]
-    page = page_of(
-        found,
-        key=lambda e: (e.time_ms, e.device_id, e.event),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
-    )
+    page = pages.of(found, key=lambda e: (e.time_ms, e.device_id, e.event))
     items = [
         EventOut(
             device_id=e.device_id,

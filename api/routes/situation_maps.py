@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Needs, Principal, Role
 from api.interop import geojson
 from api.interop.csv_export import SITUATION_TIMES
 from api.ledger.situations import SituationMap
-from api.pagination import Limit, PageCursor, page_of
+from api.pagination import PageAsked
 from api.problems import ProblemError
 from api.routes.access import noted
 from api.routes.exports import FILES, Map, geo, table_file
@@ -63,22 +63,13 @@ def made_now(services: Services, by: str) -> SituationMap:
 
 @router.get("/situation-maps")
 def situation_maps(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     _: Planner,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[SituationMapOut]:
     """Maps that were made, the newest first."""
-    page = page_of(
-        services.ledger.situation_maps(limit=KEPT_SHOWN),
-        key=lambda made: (-made.slot_ms,),
-        limit=limit,
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
+    page = pages.of(
+        services.ledger.situation_maps(limit=KEPT_SHOWN), key=lambda made: (-made.slot_ms,)
     )
     return ListOf(items=[SituationMapOut.of(made) for made in page.items], next=page.next)
 

@@ -18,7 +18,7 @@ from api.operations.work_orders import (
     WaitingFor,
     WorkOrderState,
 )
-from api.pagination import Limit, PageCursor, turn
+from api.pagination import PageAsked
 from api.problems import ProblemError
 from api.routes.order_shapes import (
     PhotoOut,
@@ -73,9 +73,8 @@ def shown(services: Services, order: WorkOrder) -> WorkOrderOut:
 
 @router.get("/work-orders")
 def work_orders(
-    request: Request,
-    response: Response,
     services: ServiceDep,
+    pages: PageAsked,
     principal: Staff,
     open: Annotated[  # noqa: A002 - the word stands in the address
         bool | None, Query(description="Only open ones, or only closed ones.")
@@ -87,8 +86,6 @@ def work_orders(
     cause_id: Annotated[str | None, Query(max_length=200)] = None,
     site: Annotated[str | None, Query(max_length=200)] = None,
     priority: Annotated[str | None, Query(max_length=40)] = None,
-    limit: Limit = 100,
-    cursor: PageCursor = None,
 ) -> ListOf[WorkOrderOut]:
     """Work orders, the most urgent first: by priority, then by deadline."""
     wanted = OrderFilter(
@@ -102,12 +99,8 @@ def work_orders(
         kind=kind,
         priority=priority,
     )
-    page = turn(
-        lambda behind: services.ledger.work_orders(wanted, limit=limit, after=behind),
-        cursor=cursor,
-        secret=services.secret,
-        request=request,
-        response=response,
+    page = pages.turn(
+        lambda behind: services.ledger.work_orders(wanted, limit=pages.limit, after=behind)
     )
     members = members_of(services.ledger.database, [order.id for order in page.items])
     return ListOf(
