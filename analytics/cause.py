@@ -3,7 +3,6 @@
 The key that groups findings into one work order is decided here and nowhere else.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -29,6 +28,7 @@ __all__ = [
 ]
 
 COMMON_ONSET_MS = 75 * 60_000  # slow sampling and lost readings spread one moment over an hour
+LOST_READINGS_MS = 9 * 3_600_000  # a burst of lost readings before the last one that came
 
 
 @dataclass(slots=True)
@@ -42,13 +42,21 @@ class Section:
     cause : int
         Number of the segment, feeder, cabinet or gateway.
     start_ms : int
-        When the members went.
+        When the members went; where that is not known, when they had gone at the latest.
+    since_ms : int, optional
+        The earliest moment at which they can have gone, where `start_ms` is only the latest.
     """
 
     rows: Ints
     cause_kind: CauseKind
     cause: int
     start_ms: int
+    since_ms: int | None = None
+
+    @property
+    def earliest_ms(self) -> int:
+        """When the members can have gone at the earliest."""
+        return self.start_ms if self.since_ms is None else self.since_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +161,13 @@ def dead_sections(
     rules: Rules,
     *,
     earliest: Times | None = None,
+    unheard: Bools | None = None,
 ) -> list[Section]:
-    """Sections, feeders and cabinets without supply.
+    """Feeders without supply, and stretches of cable where the feeder is not the cause.
 
     A run of dead luminaires along a cable with a common onset is a section. When most of a feeder
-    went together the feeder is the cause, and when all feeders of a cabinet did, the cabinet.
+    went together the feeder is the cause. What of these is one matter is told by
+    `analytics.coincidence.one_matter`.
 
     Parameters
     ----------
@@ -172,31 +182,31 @@ def dead_sections(
     rules : Rules
     earliest : int64 (n,), optional
         When each can have gone at the earliest, where `onset_ms` is only when it was found dark.
+    unheard : bool (n,), optional
+        Silent ones: readings that were lost can make them seem to have gone before the others.
     """
     dead = dead & usable
     earliest = onset_ms if earliest is None else earliest
+    unheard = np.zeros(street.n, dtype=bool) if unheard is None else unheard
     feeder_dead = np.bincount(
         street.feeder[dead & (street.feeder >= 0)], minlength=len(whole.feeder)
     )
     found: list[Section] = []
-    by_feeder: dict[int, Section] = {}
+    covered = np.zeros(street.n, dtype=bool)
     for feeder in np.flatnonzero(feeder_dead >= 3):
         members = whole.feeder[feeder]
         members = members[members >= 0]
         section = feeder_out(int(feeder), members, dead, onset_ms, earliest, usable, rules)
         if section is not None:
-            by_feeder[int(feeder)] = section
-    covered = np.zeros(street.n, dtype=bool)
-    for section in join_cabinets(by_feeder, dead, usable, street, whole):
-        covered[section.rows] = True
-        found.append(section)
+            covered[section.rows] = True
+            found.append(section)
     rest = dead & ~covered
     line_dead = np.bincount(street.line[rest & (street.line >= 0)], minlength=len(whole.line))
-    parts: list[Section] = []
     for line in np.flatnonzero(line_dead >= rules.section):
         members = whole.line[line]
-        parts += line_sections(members[members >= 0], rest, onset_ms, earliest, street, rules)
-    return found + join_parts(parts, street)
+        members = members[members >= 0]
+        found += line_sections(members, rest, onset_ms, earliest, unheard, street, rules)
+    return found
 
 
 def feeder_out(
@@ -216,36 +226,23 @@ def feeder_out(
     agree = together(onset_ms[gone], max(3, int(np.ceil(0.6 * len(gone)))), earliest=earliest[gone])
     if not agree.any():
         return None
-    start = moment(gone[agree], onset_ms, earliest)
-    return Section(gone, CauseKind.FEEDER, feeder, start)
+    start, since = moment(gone[agree], onset_ms, earliest)
+    return Section(gone, CauseKind.FEEDER, feeder, start, since)
 
 
-def moment(rows: Ints, onset_ms: Times, earliest: Times) -> int:
-    """When members went: the median of those whose moment is known, else of the latest ones."""
+def moment(rows: Ints, onset_ms: Times, earliest: Times) -> tuple[int, int]:
+    """When members went: the median of those whose moment is known, else of the latest ones.
+
+    Returns
+    -------
+    start_ms, since_ms : int
+        The latest and the earliest; the same where it is known.
+    """
     exact = rows[earliest[rows] == onset_ms[rows]]
-    return int(np.median(onset_ms[exact if len(exact) else rows]))
-
-
-def join_cabinets(
-    feeders: dict[int, Section], dead: Bools, usable: Bools, street: Street, whole: Whole
-) -> list[Section]:
-    """Feeders of one cabinet that went together are the cabinet's matter."""
-    out: list[Section] = []
-    of_cabinet: dict[int, list[Section]] = {}
-    for section in feeders.values():
-        of_cabinet.setdefault(int(street.cabinet[section.rows[0]]), []).append(section)
-    for cabinet, parts in of_cabinet.items():
-        members = whole.cabinet[cabinet] if cabinet >= 0 else np.zeros(0, dtype=np.int32)
-        members = members[members >= 0]
-        known = members[usable[members]]
-        starts = np.array([p.start_ms for p in parts])
-        alike = np.ptp(starts) <= COMMON_ONSET_MS
-        if len(parts) >= 2 and alike and dead[known].mean() >= 0.8:
-            rows = np.concatenate([p.rows for p in parts])
-            out.append(Section(rows, CauseKind.CABINET, cabinet, int(np.median(starts))))
-        else:
-            out += parts
-    return out
+    if len(exact):
+        start = int(np.median(onset_ms[exact]))
+        return start, start
+    return int(np.median(onset_ms[rows])), int(np.median(earliest[rows]))
 
 
 def line_sections(
@@ -253,10 +250,11 @@ def line_sections(
     dead: Bools,
     onset_ms: Times,
     earliest: Times,
+    unheard: Bools,
     street: Street,
     rules: Rules,
 ) -> list[Section]:
-    """Stretches of one line that went together."""
+    """Stretches of one line that went together, with the silent ones last heard before that."""
     out: list[Section] = []
     for a, b in sections(dead[members], rules.section):
         stretch = members[a:b]
@@ -264,29 +262,14 @@ def line_sections(
         agree = together(onset_ms[gone], rules.section, earliest=earliest[gone])
         if not agree.any():
             continue
+        start, since = moment(gone[agree], onset_ms, earliest)
+        before = start - onset_ms[gone]
+        agree |= unheard[gone] & (before > 0) & (before <= LOST_READINGS_MS)
         rows = gone[agree]
-        start = moment(rows, onset_ms, earliest)
         segment = int(street.segment[rows[0]])
         kind = CauseKind.SEGMENT if segment >= 0 else CauseKind.FEEDER
         cause = segment if segment >= 0 else int(street.feeder[rows[0]])
-        out.append(Section(rows.astype(np.int32), kind, cause, start))
-    return out
-
-
-def join_parts(parts: Sequence[Section], street: Street) -> list[Section]:
-    """Stretches of several lines on one feeder that went together are one matter on the feeder."""
-    out: list[Section] = []
-    for part in parts:
-        feeder = int(street.feeder[part.rows[0]])
-        for other in out:
-            same = feeder >= 0 and int(street.feeder[other.rows[0]]) == feeder
-            if same and abs(other.start_ms - part.start_ms) <= COMMON_ONSET_MS:
-                if other.cause_kind != part.cause_kind or other.cause != part.cause:
-                    other.cause_kind, other.cause = CauseKind.FEEDER, feeder
-                other.rows = np.concatenate([other.rows, part.rows])
-                break
-        else:
-            out.append(part)
+        out.append(Section(rows.astype(np.int32), kind, cause, start, since))
     return out
 
 

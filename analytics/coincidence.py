@@ -5,6 +5,8 @@ lamp. Lamps that lose their supply together are black, since their neighbours ar
 silent where others go dark; and they stand near each other.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,7 @@ from analytics.findings import CauseKind
 from analytics.grid import Bools, Ints, Times
 from analytics.street import Street
 
-__all__ = ["joined_with_sections", "same_moment"]
+__all__ = ["one_matter", "same_moment"]
 
 LEAST = 5
 NEAR_M = 400.0
@@ -57,9 +59,9 @@ def same_moment(
             placed = bool(np.isfinite(street.north_m[rows]).all())
             sure = placed or known >= LEAST or len(rows) >= max(LEAST, OF_CITY * street.n)
             if len(rows) >= LEAST and dark[rows].sum() >= 2 and sure:
-                start = moment(rows, onset_ms, earliest)
+                start, since = moment(rows, onset_ms, earliest)
                 cause = int(rows.min())
-                found.append(Section(np.sort(rows), CauseKind.LUMINAIRE, cause, start))
+                found.append(Section(np.sort(rows), CauseKind.LUMINAIRE, cause, start, since))
         rest = rest[~agree]
     return found
 
@@ -81,26 +83,64 @@ def near_each_other(rows: Ints, street: Street) -> list[Ints]:
     return [rows[label == k] for k in np.unique(label)]
 
 
-def joined_with_sections(
-    found: list[Section], extra: list[Section], street: Street
-) -> list[Section]:
-    """Sections with what went in the same moment nearby put into them; each group one matter.
+def one_matter(found: Sequence[Section], street: Street) -> list[Section]:
+    """Sections that went in the same moment and hang together, put into one each.
 
-    Parameters
-    ----------
-    found : list of Section
-        By the registry.
-    extra : list of Section
-        By `same_moment`, of those that no section holds.
+    Two causes within the hour on one feeder or cabinet, or side by side where the registry does not
+    say what feeds them, are far rarer than one cause that the registry draws in parts.
     """
-    out = list(found)
-    for group in extra:
-        for section in out:
-            rows = np.concatenate([section.rows, group.rows])
-            near = abs(section.start_ms - group.start_ms) <= COMMON_ONSET_MS
-            if near and len(near_each_other(rows, street)) == 1:
-                section.rows = np.sort(rows)
-                break
-        else:
-            out.append(group)
-    return out
+    label = list(range(len(found)))
+    for a, one in enumerate(found):
+        for b in range(a):
+            if label[a] != label[b] and at_once(one, found[b]) and linked(one, found[b], street):
+                old, new = max(label[a], label[b]), min(label[a], label[b])
+                label = [new if k == old else k for k in label]
+    groups = [
+        [s for s, k in zip(found, label, strict=True) if k == wanted] for wanted in set(label)
+    ]
+    return [parts[0] if len(parts) == 1 else merged(parts, street) for parts in groups]
+
+
+def at_once(one: Section, other: Section) -> bool:
+    """Whether two sections can have gone in the same moment."""
+    begun = max(one.earliest_ms, other.earliest_ms)
+    return begun - min(one.start_ms, other.start_ms) <= COMMON_ONSET_MS
+
+
+def linked(one: Section, other: Section, street: Street) -> bool:
+    """Whether two sections share a feeder or cabinet, or stand side by side and none is named."""
+    for of in (street.feeder, street.cabinet):
+        ours, theirs = of[one.rows], of[other.rows]
+        if np.intersect1d(ours[ours >= 0], theirs).size:
+            return True
+    named = bool((street.cabinet[np.r_[one.rows, other.rows]] >= 0).all())
+    unregistered = CauseKind.LUMINAIRE in (one.cause_kind, other.cause_kind)
+    if named and not unregistered:
+        return False
+    return len(near_each_other(np.concatenate([one.rows, other.rows]), street)) == 1
+
+
+def merged(parts: Sequence[Section], street: Street) -> Section:
+    """Several sections as one, under what they have in common."""
+    rows = np.unique(np.concatenate([p.rows for p in parts])).astype(np.int32)
+    largest = max(parts, key=lambda p: len(p.rows))
+    exact = [p.start_ms for p in parts if p.since_ms in (None, p.start_ms)]
+    start = int(np.median(exact or [p.start_ms for p in parts]))
+    since = start if exact else min(p.earliest_ms for p in parts)
+    kind, cause = largest.cause_kind, largest.cause
+    if any((p.cause_kind, p.cause) != (kind, cause) for p in parts):
+        registered = np.concatenate(
+            [p.rows for p in parts if p.cause_kind is not CauseKind.LUMINAIRE] or [largest.rows]
+        )
+        kind, cause = in_common(registered, largest, street)
+    return Section(rows, kind, cause, start, since)
+
+
+def in_common(rows: Ints, largest: Section, street: Street) -> tuple[CauseKind, int]:
+    """The smallest thing that feeds these all; the first of them where none is known."""
+    for kind, of in ((CauseKind.FEEDER, street.feeder), (CauseKind.CABINET, street.cabinet)):
+        if of[rows[0]] >= 0 and (of[rows] == of[rows[0]]).all():
+            return kind, int(of[rows[0]])
+    if largest.cause_kind in (CauseKind.FEEDER, CauseKind.CABINET):
+        return largest.cause_kind, largest.cause
+    return CauseKind.LUMINAIRE, int(rows.min())

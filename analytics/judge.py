@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analytics.cause import Section, Whole, incident_key
+from analytics.company import matter_beside
 from analytics.confidence import confidence_of
 from analytics.device_events import Reports
 from analytics.findings import SENSOR_CREW, CauseKind, FindingKind
@@ -21,6 +22,10 @@ from analytics.street import Street
 __all__ = ["Judge", "NameOf"]
 
 NameOf = Callable[[CauseKind, int], str]
+ALONE = (CauseKind.LUMINAIRE, CauseKind.SENSOR)
+# Under these names members of something bigger go out before it is seen.
+JOINS_H = {FindingKind.SWITCHING_ERROR: 240}  # a wrong clock shows in one lamp after another
+GONE = (FindingKind.SUPPLY_LOSS, FindingKind.LAMP_FAILURE, FindingKind.COMMUNICATION_FAILURE)
 
 
 @dataclass(slots=True)
@@ -47,6 +52,8 @@ class Judge:
         Noon at which the window ended; the round.
     class_lx : float32 (n,), optional
         Average that each luminaire's lighting class asks for [lx].
+    gateways_heard : callable, optional
+        Gives when each gateway last spoke itself [ms, UTC]; 0 where it did not.
     taken : bool (n,)
         With a finding that later kinds leave alone, or planned work.
     suspect : bool (n,)
@@ -77,6 +84,7 @@ class Judge:
     end_ms: int
     now_ms: int
     class_lx: Floats | None
+    gateways_heard: Callable[[], Times] | None = None
     taken: Bools = field(init=False)
     suspect: Bools = field(init=False)
     held: Bools = field(init=False)
@@ -178,9 +186,9 @@ class Judge:
         if section is None:
             cause_kind = CauseKind.SENSOR if kind in SENSOR_CREW else CauseKind.LUMINAIRE
             cause = row
-            incident = self.incident_on(row) or incident_key(
-                kind, cause_kind, self.name_of(cause_kind, cause), start
-            )
+            incident = self.incident_on(row) or self.beside(np.array([row]), kind, start)
+            name = self.name_of(cause_kind, cause)
+            incident = incident or incident_key(kind, cause_kind, name, start)
         else:
             cause_kind, cause, start = section.cause_kind, section.cause, section.start_ms
             incident = self.incident_of(section, kind)
@@ -212,15 +220,24 @@ class Judge:
             e
             for (row, _), e in self.memory.open.items()
             if row in members
+            and e.kind in (kind, *GONE)
             and (
-                e.cause_kind == section.cause_kind or e.start_ms >= section.start_ms - 48 * HOUR_MS
+                (e.cause_kind == section.cause_kind and e.cause_kind not in ALONE)
+                or e.start_ms >= section.start_ms - JOINS_H.get(kind, 48) * HOUR_MS
             )
         ]
-        grouped = [e for e in out if e.cause_kind not in (CauseKind.LUMINAIRE, CauseKind.SENSOR)]
+        grouped = [e for e in out if e.cause_kind not in ALONE]
         if grouped or out:
             return min(grouped or out, key=lambda e: (e.raised_ms, e.incident)).incident
+        beside = self.beside(section.rows, kind, section.start_ms)
         name = self.name_of(section.cause_kind, section.cause)
-        return incident_key(kind, section.cause_kind, name, section.start_ms)
+        return beside or incident_key(kind, section.cause_kind, name, section.start_ms)
+
+    def beside(self, rows: Ints, kind: FindingKind, start_ms: int) -> str:
+        """Incident of something bigger beside these that began with them; empty where none is."""
+        if kind not in GONE:
+            return ""
+        return matter_beside(self.memory, self.street, rows, kind, start_ms, self.start_ms)
 
     def end_one(self, row: int, kind: FindingKind) -> None:
         """Close a finding at the first light of the night that showed it."""

@@ -12,7 +12,7 @@ from analytics.day_burning import settle_day_burning
 from analytics.depreciation import without_stray_light
 from analytics.device_events import Reports
 from analytics.findings import FindingKind
-from analytics.grid import Bools, Floats, any_slot, window_start
+from analytics.grid import Bools, Floats, Times, any_slot, window_start
 from analytics.judge import Judge, NameOf
 from analytics.lamp_failure import settle_lamp_failure
 from analytics.level_changes import settle_levels
@@ -65,6 +65,8 @@ class Circumstances:
         Name of a cause, for incident keys.
     class_lx : float32 (n,), optional
         Average that each luminaire's lighting class asks for [lx]; NaN where none is known.
+    gateways_heard : callable, optional
+        Gives when each gateway last spoke itself [ms, UTC]; 0 where it did not.
     """
 
     now_ms: int
@@ -73,6 +75,7 @@ class Circumstances:
     name_of: NameOf
     fresh: Mapping[str, Bools] = field(default_factory=dict)
     class_lx: Floats | None = None
+    gateways_heard: Callable[[], Times] | None = None
 
 
 def judge_night(
@@ -126,6 +129,7 @@ def judge_night(
         end_ms=end_ms,
         now_ms=about.now_ms,
         class_lx=about.class_lx,
+        gateways_heard=about.gateways_heard,
     )
     for settle in VERDICTS:
         settle(judge)

@@ -1,10 +1,11 @@
 """What cannot wait for noon: a feeder out, five in a row out, a tunnel fully dark."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from analytics.cause import Section, Whole, dead_sections
+from analytics.coincidence import one_matter
 from analytics.dimming import Expectation
 from analytics.findings import CauseKind
 from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times, any_slot
@@ -39,6 +40,7 @@ def quick_look(
     planned: Bools,
     told_ms: Times,
     resumed_ms: Times,
+    gateways_heard: Callable[[], Times] | None = None,
 ) -> list[Section]:
     """Sections that went dark or silent in the open window.
 
@@ -57,6 +59,9 @@ def quick_look(
         where it did not.
     resumed_ms : int64 (n,)
         When each was first heard again after hours without a word; 0 where it was not away.
+    gateways_heard : callable, optional
+        Gives when each gateway last spoke itself, int64 (g,); asked only where it would tell a
+        silent feeder from its gateway.
 
     Returns
     -------
@@ -80,12 +85,13 @@ def quick_look(
     onset = np.where(silent | ((hushed | gasped) & ~dark), stopped, since)
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
-    found = dead_sections(dead, onset, known, street, whole, rules)
+    found = one_matter(dead_sections(dead, onset, known, street, whole, rules), street)
     # Where some of a cabinet are dead for sure, those who missed their turn are dead with them.
     with_them = (hushed & street.mains & ~asleep) | gasped
     with_them &= beside(found, street) & ~planned
     if (with_them & ~dead).any():
         wider = dead_sections(dead | with_them, onset, known | with_them, street, whole, rules)
+        wider = one_matter(wider, street)
         found = [s for s in wider if dead[s.rows].sum() >= 3]
     last_alive = np.where(gasped & (stopped > 0), 1, stopped)
     found = [s for s in found if not waits(s, onset, last_alive, street, whole, now_ms)]
@@ -94,7 +100,11 @@ def quick_look(
     # A gateway that has just come back hands over one device after another.
     back_ms = np.where(now_ms - resumed_ms < HANDED_OVER_MS, 1, stopped)
     return [
-        s for s in found if proven(s, told) or not others_silent(s, mute, back_ms, street, whole)
+        s
+        for s in found
+        if proven(s, told)
+        or not others_silent(s, mute, back_ms, street, whole)
+        or (gateways_heard is not None and gateways_spoke(s, gateways_heard(), street))
     ]
 
 
@@ -248,6 +258,13 @@ def others_silent(
     others = np.setdiff1d(members[members >= 0], rows)
     # With nobody else behind the gateway only time can tell; noon will.
     return bool(quiet[others].mean() > 0.5) if len(others) else True
+
+
+def gateways_spoke(section: Section, heard_ms: Times, street: Street) -> bool:
+    """Whether all gateways of a section have spoken themselves since it stopped for good."""
+    gateways = np.unique(street.gateway[section.rows])
+    wait_ms = 1000 * max(float(np.nanmax(street.interval_s[section.rows])), 600)
+    return bool(gateways[0] >= 0 and (heard_ms[gateways] > section.start_ms + wait_ms).all())
 
 
 def dark_tunnels(

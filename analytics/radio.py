@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from analytics.cause import Section, gateways_down, unnamed_gateways
-from analytics.findings import FindingKind
-from analytics.grid import HOUR_MS
+from analytics.cause import Section, gateways_down, together, unnamed_gateways
+from analytics.findings import CauseKind, FindingKind
+from analytics.grid import HOUR_MS, Bools
 from analytics.judge import Judge
 from analytics.silence import silent_devices
 
@@ -15,12 +15,14 @@ def settle_silence(judge: Judge) -> None:
     """Devices without a reading for a day, the whole gateway's together."""
     memory = judge.memory
     silent = silent_devices(memory, memory.last_seen_ms, judge.street, judge.rules, judge.end_ms)
-    silent &= ~judge.is_open(FindingKind.SUPPLY_LOSS)
+    # Whose supply came back today has a day to speak again.
+    silent &= ~judge.is_open(FindingKind.SUPPLY_LOSS) & (memory.closed_night < judge.number)
     if judge.deaf:
         silent[:] = False
     sections = gateways(judge)
     for section in sections:
         silent[section.rows] = True
+    sections += stopped_together(judge, silent, sections)
     heard = judge.night.n_heard >= 2
     always = np.ones(judge.street.n, dtype=bool)
     onset = memory.last_seen_ms
@@ -34,6 +36,27 @@ def settle_silence(judge: Judge) -> None:
         sections=sections,
         evidence={"silent_h": hours},
     )
+
+
+def stopped_together(judge: Judge, silent: Bools, known: list[Section]) -> list[Section]:
+    """Devices of one feeder, or behind one gateway, that stopped in the same moment: one matter.
+
+    Radios fail one at a time; two that stop within the hour side by side have one cause, whichever
+    it is.
+    """
+    street, seen = judge.street, judge.memory.last_seen_ms
+    left = silent & ~judge.is_open(FindingKind.COMMUNICATION_FAILURE)
+    for section in known:
+        left[section.rows] = False
+    found: list[Section] = []
+    for kind, of in ((CauseKind.FEEDER, street.feeder), (CauseKind.GATEWAY, street.gateway)):
+        for group in np.unique(of[left & (of >= 0)]):
+            rows = np.flatnonzero(left & (of == group)).astype(np.int32)
+            rows = rows[together(seen[rows], 2)] if len(rows) > 1 else rows[:0]
+            if len(rows):
+                left[rows] = False
+                found.append(Section(rows, kind, int(group), int(np.median(seen[rows]))))
+    return found
 
 
 def gateways(judge: Judge) -> list[Section]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from analytics.cause import Section, dead_sections, share_of_feeder
-from analytics.coincidence import joined_with_sections, same_moment
+from analytics.coincidence import one_matter, same_moment
 from analytics.findings import FindingKind
 from analytics.grid import HOUR_MS, Bools, Times, any_slot
 from analytics.judge import Judge
@@ -13,14 +13,18 @@ from analytics.silence import silent_tonight
 __all__ = ["settle_supply"]
 
 BLACK = 0.2  # of its own level: without supply the neighbours are dark as well
+WITNESSES = 3
+GATEWAYS_SHARE = 0.8  # of a section behind gateways that are down
 
 
 def settle_supply(judge: Judge) -> None:
     """Sections, feeders and cabinets that went together."""
     memory, street = judge.memory, judge.street
     known_now = judge.night.n_known > 0
-    silent = silent_tonight(judge.night, street) & street.mains & (memory.heard_nights > 1)
-    silent |= fell_silent(judge) & street.mains
+    # Who speaks again by noon has its supply back, however little it said before.
+    stopped = not_heard_lately(judge)
+    silent = silent_tonight(judge.night, street) & (memory.heard_nights > 1)
+    silent = (silent | (judge.night.n_heard > 0)) & stopped & street.mains
     heard_once = (memory.heard_nights > 1) & (memory.last_seen_ms > 0)
     silent = np.where(judge.asleep, judge.unheard & heard_once, silent)
     silent |= never_heard_feeders(judge)
@@ -42,7 +46,17 @@ def settle_supply(judge: Judge) -> None:
     by_day = ~silent & (onset == judge.start_ms)
     latest = np.where(by_day, judge.start_ms + 10 * HOUR_MS, onset)
     earliest = np.where(by_day, judge.start_ms - 12 * HOUR_MS, onset)
-    found = dead_sections(dead, latest, usable, street, judge.whole, judge.rules, earliest=earliest)
+    found = dead_sections(
+        dead,
+        latest,
+        usable,
+        street,
+        judge.whole,
+        judge.rules,
+        earliest=earliest,
+        unheard=silent,
+    )
+    found = one_matter(found, street)
     found = [s for s in found if not gateway_explains(judge, s, silent)]
     found = with_unregistered(judge, found, dead & usable, silent, latest, earliest)
     flag = np.zeros(street.n, dtype=bool)
@@ -74,7 +88,7 @@ def with_unregistered(
     # Where a gateway is known its own silence is told from a loss of supply.
     quiet = left & silent & (judge.street.gateway < 0)
     extra = same_moment(left & ~silent & black, quiet, latest, earliest, judge.street)
-    return joined_with_sections(found, extra, judge.street)
+    return one_matter([*found, *extra], judge.street)
 
 
 def never_heard_feeders(judge: Judge) -> Bools:
@@ -108,29 +122,42 @@ def left_over(judge: Judge, was: Bools, dead: Bools) -> Bools:
     return out
 
 
-def fell_silent(judge: Judge) -> Bools:
-    """Devices that spoke in this window and then stopped for at least an hour."""
+def not_heard_lately(judge: Judge) -> Bools:
+    """Devices that have said nothing for the last hour, or six of their intervals."""
     quiet_ms = np.maximum(6000 * np.nan_to_num(judge.street.interval_s, nan=600), HOUR_MS)
-    return (judge.night.n_heard > 0) & (judge.end_ms - judge.memory.last_seen_ms > quiet_ms)
+    return judge.end_ms - judge.memory.last_seen_ms > quiet_ms
 
 
 def gateway_explains(judge: Judge, section: Section, silent: Bools) -> bool:
-    """Whether everybody else behind the section's gateway is silent as well."""
+    """Whether a silent section fell silent with everybody else behind its gateways."""
     rows = section.rows
     if silent[rows].mean() <= 0.95:
         return False
-    gateways = np.unique(judge.street.gateway[rows])
-    if gateways[0] < 0:
+    of = judge.street.gateway[rows]
+    if of[0] < 0:
         return others_stopped_too(judge, section, silent)
-    if len(gateways) != 1:
-        return False
-    members = judge.whole.gateway[gateways[0]]
+    explained = [g for g in np.unique(of[of >= 0]) if one_gateway_explains(judge, section, int(g))]
+    return bool(np.isin(of, explained).mean() > GATEWAYS_SHARE)
+
+
+def one_gateway_explains(judge: Judge, section: Section, gateway: int) -> bool:
+    """Whether everybody else behind this gateway is silent as well."""
+    rows = section.rows
+    if judge.gateways_heard is not None:
+        # What it says itself is worth more than who else is silent.
+        spoke_ms = int(judge.gateways_heard()[gateway])
+        if spoke_ms > section.start_ms + HOUR_MS:
+            return False
+    members = judge.whole.gateway[gateway]
     others = np.setdiff1d(members[members >= 0], rows)
     seen = judge.memory.last_seen_ms
     others = others[seen[others] > 0]
     # Who is switched off by day can only testify by having spoken later.
     later = seen[others] > section.start_ms + HOUR_MS // 4
     others = others[~judge.asleep[others] | judge.unheard[others] | later]
+    # Who has a battery would go on speaking through a gateway that works, whatever the supply.
+    free = others[~judge.street.mains[others]]
+    others = free if len(free) >= WITNESSES else others
     if not len(others):
         # Nobody else could tell: without a last gasp the gateway is as likely, and costs less.
         return not bool((judge.night.last_gasp[rows] > 0).any())
