@@ -27,6 +27,7 @@ def write_registry(assets: Iterable[Asset], path: Path) -> list[str]:
     list of str
         Device ids that cannot talk to us, because no topic or store could hold such a name.
     """
+    assets = list(assets)
     before = Registry.load(path) if path.exists() else Registry()
     entries: list[DeviceEntry] = []
     mute: list[str] = []
@@ -51,7 +52,14 @@ def write_registry(assets: Iterable[Asset], path: Path) -> list[str]:
                 group=old.group,
             )
         )
+    entries += gateways(assets, {entry.device_id for entry in entries}, before)
     if path.exists() and tuple(entries) == before.devices:
         return mute
     Registry(entries, enrol=before.enrol, rules=before.rules, version=before.version + 1).save(path)
     return mute
+
+
+def gateways(assets: Iterable[Asset], taken: set[str], before: Registry) -> list[DeviceEntry]:
+    """Gateways may speak under their own names, which says that they work."""
+    names = sorted({a.gateway for a in assets if DEVICE_ID.fullmatch(a.gateway)} - taken)
+    return [before.get(name) or DeviceEntry(name) for name in names]

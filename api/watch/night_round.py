@@ -43,6 +43,7 @@ from api.findings import NamedFinding
 from api.street.street_plan import StreetPlan, plan_street
 from api.watch.consequences import Consequences
 from api.watch.feature_store import FeatureStore
+from api.watch.gateway_word import GatewayWords
 from api.watch.open_window import OpenWindow
 from api.watch.people import Passages
 from api.watch.publish import Published, SectionNews
@@ -56,6 +57,7 @@ State = Literal["ok", "faulty", "unknown", "planned"]
 CATCH_UP_NIGHTS = 40
 EVENT_DAYS = 14
 HOUR_MS = 3_600_000
+LIGHT_LOOKS_BACK_MS = 6 * HOUR_MS
 PLANNED_AT_MOST_MS = 14 * DAY_MS
 
 
@@ -186,6 +188,9 @@ class NightRound:
                 seen.gasp_ms, self._supply_told(readings, now_ms, shift_ms=seen.shift_ms)
             ),
             resumed_ms=seen.resumed_ms,
+            gateways_heard=GatewayWords(
+                readings, self.plan, since_ms=now_ms - LIGHT_LOOKS_BACK_MS, now_ms=now_ms
+            ),
         )
         news = [replace(self._news(s), back=self._was_back(s, seen.lux, number)) for s in found]
         if self._published.add_sections(news, now_ms):
@@ -383,6 +388,7 @@ class NightRound:
             name_of=self.plan.name_of,
             fresh=fresh,
             class_lx=self._class_lx,
+            gateways_heard=GatewayWords(readings, self.plan, since_ms=start_ms, now_ms=stop_ms - 1),
         )
 
     def _reports(
