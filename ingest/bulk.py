@@ -7,6 +7,7 @@ The same file twice changes nothing.
 import csv
 import io
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -426,16 +427,9 @@ def readmit_rows(
     messages, readings : int
         How many left the quarantine, and what they held.
     """
-    reader = JournalReader(journal.path)
     messages = readings = 0
-    before_id = None
-    try:
-        while limit > 0:
-            page = reader.quarantined(search, min(limit, AT_ONCE), before_id=before_id)
-            if not page:
-                break
-            before_id = page[-1].id
-            limit -= len(page)
+    with closing(JournalReader(journal.path)) as reader:
+        for page in reader.quarantine_pages(search, limit):
             for message in reversed(page):
                 batch = _again(message, registry, now_ms())
                 if batch is not None:
@@ -443,8 +437,6 @@ def readmit_rows(
                     batch.release(message.id, message.readings)
                     journal.commit(batch)
                     messages += 1
-    finally:
-        reader.close()
     return messages, readings
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from ingest.batch import Batch
@@ -15,8 +16,6 @@ from ingest.settings import CollectorSettings
 from ingest.wire import decode
 
 __all__ = ["Readmitted", "readmit"]
-
-AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +67,15 @@ def readmit(
     """
     settings = CollectorSettings(receipts_s=0)
     intake = Intake(journal, registry, settings, Liveness(since_ms=now_ms()))
-    reader = JournalReader(journal.path)
     messages = readings = 0
     left: Counter[str] = Counter()
-    before_id = None
-    try:
-        while limit > 0:
-            page = reader.quarantined(search, min(limit, AT_ONCE), before_id=before_id)
-            if not page:
-                break
-            before_id = page[-1].id
-            limit -= len(page)
+    with closing(JournalReader(journal.path)) as reader:
+        for page in reader.quarantine_pages(search, limit):
             readable = [message for message in page if _readable(message, registry)]
             left.update(message.reason for message in page if message not in readable)
             if readable:
                 readings += journal.call(_take_back, intake, readable)
                 messages += len(readable)
-    finally:
-        reader.close()
     return Readmitted(messages, readings, dict(left))
 
 

@@ -14,8 +14,11 @@ from ingest.errors import JournalError
 from ingest.journal.file import IN_JOURNAL, connect
 from ingest.journal.rows import Rows, row_count, rows_of
 from ingest.stores import Columns, StoredEvent
+from ingest.stores.merging import empty
 
 __all__ = ["JournalEntry", "JournalReader", "QuarantinedMessage", "check_journal"]
+
+QUARANTINED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +255,7 @@ class JournalReader:
 
     def _columns(self, parts: list[Rows]) -> Columns:
         if not parts:
-            return Columns(
-                np.empty(0, np.int32),
-                np.empty(0, np.int64),
-                np.empty(0, np.float64),
-                np.empty(0, np.int64),
-                np.empty(0, np.uint8),
-                [],
-            )
+            return empty()
         number, time_ms, value, received_ms, flags = (
             column[0] if len(column) == 1 else np.concatenate(column)
             for column in zip(*parts, strict=True)
@@ -345,6 +341,19 @@ class JournalReader:
                 "SELECT quantity, day, since FROM dirty ORDER BY day, quantity"
             )
         ]
+
+    def quarantine_pages(self, search: str, limit: int) -> Iterator[list[QuarantinedMessage]]:
+        """Messages nobody could read, some at a time, newest first; what comes meanwhile not.
+
+        Those of a page may leave the quarantine before the next is asked for.
+        """
+        before_id = None
+        while limit > 0 and (
+            page := self.quarantined(search, min(limit, QUARANTINED_AT_ONCE), before_id=before_id)
+        ):
+            before_id = page[-1].id
+            limit -= len(page)
+            yield page
 
     def quarantined(
         self, search: str = "", limit: int = 100, *, before_id: int | None = None

@@ -45,7 +45,7 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
 
 def _v4(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Decoded:
     info = envelope.inner("deviceInfo")
-    dev_eui = _same_device(route, info.eui("devEui"))
+    dev_eui = info.device("devEui", route)
     network_ms = envelope.time_ms("time")
     if kind == "up":
         _refuse_encrypted(envelope, dev_eui)
@@ -71,7 +71,7 @@ def _v4(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Deco
 
 
 def _v3(route: Route, kind: str, envelope: Envelope, registry: Registry) -> Decoded:
-    dev_eui = _same_device(route, envelope.eui("devEUI"))
+    dev_eui = envelope.device("devEUI", route)
     if kind != "up":
         device, _ = find_device(registry, dev_eui, "")
         decoded = Decoded(network_ms=_v3_network_ms(envelope))
@@ -125,18 +125,6 @@ def _gateway_ms(envelope: Envelope, *names: str) -> int | None:
         if (time_ms := gateway.time_ms(name)) is not None and time_ms >= _SINCE_2020_MS
     ]
     return min(times, default=None)
-
-
-def _same_device(route: Route, dev_eui: str) -> str:
-    if not dev_eui:
-        raise MalformedPayloadError("the envelope names no DevEUI", reason=Reason.IDENTITY)
-    if dev_eui != route.device:
-        raise MalformedPayloadError(
-            f"the topic names device {route.device}, the envelope {dev_eui}",
-            reason=Reason.IDENTITY_MISMATCH,
-            device_id=route.device,
-        )
-    return dev_eui
 
 
 def _refuse_encrypted(envelope: Envelope, dev_eui: str) -> None:

@@ -1,7 +1,6 @@
 """Helium's HTTP and MQTT integration as recorded in the field: one envelope, uplinks only."""
 
 from ingest.devices import Registry
-from ingest.errors import MalformedPayloadError, Reason
 from ingest.reading import Decoded
 from ingest.topics import Route
 from ingest.wire.uplink import Uplink, decode_uplink, parse_envelope
@@ -18,15 +17,7 @@ def decode(route: Route, payload: bytes, registry: Registry) -> Decoded:
         With the reason.
     """
     envelope = parse_envelope(payload)
-    dev_eui = envelope.eui("dev_eui")
-    if not dev_eui:
-        raise MalformedPayloadError("the envelope names no DevEUI", reason=Reason.IDENTITY)
-    if dev_eui != route.device:
-        raise MalformedPayloadError(
-            f"the topic names device {route.device}, the envelope {dev_eui}",
-            reason=Reason.IDENTITY_MISMATCH,
-            device_id=route.device,
-        )
+    dev_eui = envelope.device("dev_eui", route)
     uplink = Uplink(
         dev_eui=dev_eui,
         device_id="",

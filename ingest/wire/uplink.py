@@ -9,6 +9,7 @@ import msgspec
 from ingest.devices import DeviceEntry, Registry
 from ingest.errors import MalformedPayloadError, Reason, UnknownCodecError
 from ingest.reading import Decoded, Event, Frame, Series
+from ingest.topics import Route
 from ingest.wire.codecs import FAMILIES, Report, Value, codec, family_of_profile
 from ingest.wire.times import parse_rfc3339
 
@@ -176,6 +177,19 @@ class Envelope:
         raise MalformedPayloadError(
             f"{self.place}{name} {text[:40]!r} is no EUI-64", reason=Reason.IDENTITY
         )
+
+    def device(self, name: str, route: Route) -> str:
+        """The DevEUI of the device, which the topic must name as well."""
+        dev_eui = self.eui(name)
+        if not dev_eui:
+            raise MalformedPayloadError("the envelope names no DevEUI", reason=Reason.IDENTITY)
+        if dev_eui != route.device:
+            raise MalformedPayloadError(
+                f"the topic names device {route.device}, the envelope {dev_eui}",
+                reason=Reason.IDENTITY_MISMATCH,
+                device_id=route.device,
+            )
+        return dev_eui
 
 
 _URL_ALPHABET: Final = str.maketrans("-_", "+/")
