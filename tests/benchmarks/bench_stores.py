@@ -72,7 +72,7 @@ class DirectInflux(InfluxStore):
 
     def _post(self, lines):
         body = gzip.compress(together(lines), 6)
-        answer = self._http.post(
+        answer = self._reader.http.post(
             "/write",
             params={"db": self.target.bucket, "precision": "ms"},
             content=body,
