@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -388,6 +388,12 @@ def what_if(
 # -- exports ---------------------------------------------------------------------------------
 
 
+def say_written(out: Path, column: Sequence[Any], *, as_json: bool) -> None:
+    """How many rows a file has, by one of its columns."""
+    rows = len(column)
+    say({"rows": rows, "file": str(out)}, f"{rows} rows in {out}\n", as_json=as_json)
+
+
 def export_truth(
     out: Out,
     days: Annotated[int, typer.Option(help="Orders detected in so many days.")] = 365,
@@ -402,8 +408,7 @@ def export_truth(
     with ledger_of(config, data) as ledger:
         columns = truth_columns(ledger.closed_details(since_ms=now_ms() - days * DAY_MS))
     write_table(out, columns, times=TRUTH_TIMES)
-    rows = len(columns["fault_id"])
-    say({"rows": rows, "file": str(out)}, f"{rows} rows in {out}\n", as_json=as_json)
+    say_written(out, columns["fault_id"], as_json=as_json)
 
 
 def export_situation(
@@ -428,8 +433,7 @@ def export_situation(
         out.write_text(json.dumps(situation_map(columns), ensure_ascii=False), encoding="utf-8")
     else:
         write_table(out, columns, times=SITUATION_TIMES)
-    rows = len(columns["site"])
-    say({"rows": rows, "file": str(out)}, f"{rows} places in {out}\n", as_json=as_json)
+    say_written(out, columns["site"], as_json=as_json)
 
 
 def export_costs(
@@ -446,5 +450,4 @@ def export_costs(
     with ledger_of(config, data) as ledger:
         columns = cost_columns(ledger.orders_since(now_ms() - days * DAY_MS))
     write_table(out, columns)
-    rows = len(columns["area"])
-    say({"rows": rows, "file": str(out)}, f"{rows} rows in {out}\n", as_json=as_json)
+    say_written(out, columns["area"], as_json=as_json)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from analytics.findings import CauseKind, FindingKind, Severity
+from api.findings import NamedFinding
 from api.operations.incidents import IncidentState
 from api.operations.states import LuminaireStatus
 from api.operations.work_orders import BudgetAccount, Crew, WorkOrderState
@@ -36,24 +37,9 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """A finding as last judged."""
+class Evidence(NamedFinding):
+    """A finding as last judged, with its number in the ledger."""
 
-    kind: FindingKind
-    device_id: str
-    luminaire_id: str
-    incident: str
-    cause_kind: CauseKind
-    cause_id: str
-    start_ms: int
-    end_ms: int | None
-    raised_ms: int
-    severity: Severity
-    confidence: float
-    note: str
-    evidence: Mapping[str, float]
-    simulated: bool
-    withdrawn: bool
     id: int = 0
 
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from api.assets import Asset
 from api.clock import Clock
-from api.findings import NamedFinding
 from api.ledger import Ledger
-from api.ledger.views import Evidence
 from api.watch.finding_picture import finding_picture
 from api.watch.window_readings import ReadingSource
 
@@ -54,7 +52,7 @@ class EvidencePicture:
             if asset.feeder and other.feeder == asset.feeder and other.device_id not in out
         ]
         return finding_picture(
-            _named(best),
+            best,
             self.store,
             asset,
             peers=peers[:PEERS],
@@ -62,21 +60,3 @@ class EvidencePicture:
             language=language,
             tz=self.tz,
         )
-
-
-def _named(evidence: Evidence) -> NamedFinding:
-    return NamedFinding(
-        kind=evidence.kind,
-        device_id=evidence.device_id,
-        luminaire_id=evidence.luminaire_id,
-        incident="",
-        cause_kind=evidence.cause_kind,
-        cause_id=evidence.cause_id,
-        start_ms=evidence.start_ms,
-        end_ms=evidence.end_ms,
-        raised_ms=evidence.raised_ms,
-        severity=evidence.severity,
-        confidence=evidence.confidence,
-        note=evidence.note,
-        evidence=evidence.evidence,
-    )
