@@ -160,6 +160,28 @@ def shaped_fault(
     )  # fmt: skip
 
 
+def wrong_clock(
+    feeder: Feeder, start: int, end: int, minutes: float, *, logged: bool = True
+) -> Fault:
+    """A feeder switched so many minutes too late, or too early."""
+    incident = f"{feeder.name}:switching_error:{start // 60_000}"
+    return Fault(
+        incident,
+        "switching_error",
+        "clock",
+        feeder.name,
+        tuple(range(feeder.size)),
+        start,
+        end,
+        minutes,
+        0,
+        incident,
+        "feeder",
+        feeder.name,
+        logged,
+    )
+
+
 def outage(
     feeder: Feeder,
     lamps: tuple[int, ...],
@@ -212,24 +234,7 @@ def feeder_faults(scenario: Scenario, feeder: Feeder) -> list[Fault]:
     if feeder.switching not in {"always", "feeder"} and u[1] < rates.feeder_clock:
         start, end, logged = fault_span(scenario, rng, gradual=False, at_night=False)
         minutes = float(rng.uniform(40, 90)) * (1 if rng.random() < 0.5 else -1)
-        incident = f"{feeder.name}:switching_error:{start // 60_000}"
-        found.append(
-            Fault(
-                incident,
-                "switching_error",
-                "clock",
-                feeder.name,
-                tuple(range(feeder.size)),
-                start,
-                end,
-                minutes,
-                0,
-                incident,
-                "feeder",
-                feeder.name,
-                logged,
-            )
-        )
+        found.append(wrong_clock(feeder, start, end, minutes, logged=logged))
         return found
     taken: set[int] = set()
     if not feeder.tunnel and u[2] < rates.five_in_a_row and feeder.size >= 7:
@@ -386,24 +391,8 @@ def place(plan: CityPlan, wanted: PlacedFault, feeder: Feeder, number: int) -> l
         incident = f"{feeder.name}:row:{start // 60_000}"
         return [outage(feeder, lamps, start, end, incident, ("segment", feeder.segments[lamps[0]]))]
     if wanted.kind == "feeder_clock":
-        incident = f"{feeder.name}:switching_error:{start // 60_000}"
         minutes = 60.0 if wanted.severity is None else wanted.severity
-        return [
-            Fault(
-                incident,
-                "switching_error",
-                "clock",
-                feeder.name,
-                tuple(range(feeder.size)),
-                start,
-                end,
-                minutes,
-                0,
-                incident,
-                "feeder",
-                feeder.name,
-            )
-        ]
+        return [wrong_clock(feeder, start, end, minutes)]
     rng = generator(scenario.seed, "placed", number)
     return [shaped_fault(feeder, lamp, wanted.kind, rng, start, end, size=wanted.severity)]
 
