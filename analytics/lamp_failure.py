@@ -9,6 +9,8 @@ from analytics.judge import Judge
 
 __all__ = ["settle_lamp_failure"]
 
+SAME = 4  # equal readings by day, and as many by night
+
 
 def settle_lamp_failure(judge: Judge) -> None:
     """Lamps that are out."""
@@ -19,7 +21,9 @@ def settle_lamp_failure(judge: Judge) -> None:
     by_report = no_light & (stands | failing) & ~(night.power_dark < 0.5)
     with np.errstate(invalid="ignore"):
         black = (np.exp(judge.levels.own) < 0.10) & (np.abs(judge.levels.response) < 0.2)
-    passes = ~judge.held | (night.power_dark > 0.75) | black
+    # Weather takes no watts.
+    passes = ~judge.held | (night.power_dark > 0.3) | (night.power_last < 0.06) | black
+    passes &= ~unmoved(judge) & ~just_mended(judge)
     flag = (judge.darkness.out & passes & ~judge.taken & ~judge.waits) | (by_report & ~judge.taken)
     known = (judge.darkness.known & passes) | no_light
     clear = judge.darkness.lit | (no_light & ~stands & ~failing)
@@ -60,6 +64,19 @@ def settle_lamp_failure(judge: Judge) -> None:
         sections=grouped,
         evidence=evidence,
     )
+
+
+def unmoved(judge: Judge) -> Bools:
+    """Sensors that gave one and the same value through darkness and day: no light is so steady."""
+    night = judge.night
+    same = (night.equal_day >= SAME) & (night.equal_night >= SAME)
+    return same & ~judge.street.tunnel
+
+
+def just_mended(judge: Judge) -> Bools:
+    """Luminaires that were worked on in this window: its darkness is that of before."""
+    mended: Bools = judge.memory.learn_from > judge.number
+    return mended
 
 
 def in_company(judge: Judge, flag: Bools) -> Bools:

@@ -1,8 +1,11 @@
 """When a dark end of the night is a lamp that failed, and when it may be a clock."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from analytics.lamp_failure import just_mended, unmoved
 from analytics.levels import Levels
 from analytics.memory import Memory
 from analytics.nights import Night
@@ -49,3 +52,28 @@ def test_before_its_own_level_is_learned_a_short_dark_end_says_nothing():
 def test_a_lamp_that_still_takes_its_watts_has_not_failed():
     assert not dark_end(3, 3, power_last=0.95)
     assert dark_end(3, 3, power_last=0.03)
+
+
+def judge_of(night, *, tunnel=False, learn_from=0, number=100):
+    """As much of a night being judged as the question needs."""
+    memory = Memory.fresh(1, np.array([20.0], dtype=np.float32))
+    memory.learn_from[:] = learn_from
+    street = SimpleNamespace(tunnel=np.array([tunnel]))
+    return SimpleNamespace(night=night, memory=memory, street=street, number=number)
+
+
+@pytest.mark.parametrize(
+    ("by_day", "by_night", "tunnel", "same"),
+    [(6, 30, False, True), (0, 30, False, False), (30, 2, False, False), (6, 30, True, False)],
+)
+def test_one_value_through_darkness_and_day_is_no_word_about_the_lamp(
+    by_day, by_night, tunnel, same
+):
+    night = Night.empty(1)
+    night.equal_day[:], night.equal_night[:] = by_day, by_night
+    assert bool(unmoved(judge_of(night, tunnel=tunnel))[0]) is same
+
+
+@pytest.mark.parametrize(("learn_from", "mended"), [(101, True), (100, False), (0, False)])
+def test_the_darkness_of_a_window_with_work_on_the_lamp_is_that_of_before(learn_from, mended):
+    assert bool(just_mended(judge_of(Night.empty(1), learn_from=learn_from))[0]) is mended
