@@ -164,7 +164,7 @@ async def test_a_refused_password_is_told_and_not_tried_at_once_again(
             backoff=Backoff(first_s=0.01, cap_s=30),
         )
         task = asyncio.create_task(source.run(lambda _: None))
-        await asyncio.sleep(0.5)
+        await until(lambda: source.status.last_error)
         assert source.status.connections == 0
         assert "refused" in source.status.last_error
         assert "secret-word" not in source.status.last_error
