@@ -158,13 +158,16 @@ async def test_a_refused_password_is_told_and_not_tried_at_once_again(
     passwords.write_text("")
     passwords.chmod(0o644)
     config += f"password_file {passwords}\n" + ("user root\n" if os.geteuid() == 0 else "")
-    with MosquittoServer(mosquitto, tmp_path / "m", free_port, config):
+    with MosquittoServer(mosquitto, tmp_path / "m", free_port, config) as guarded:
         source = kind(
             MqttSettings(port=free_port, username="a", password="secret-word"),  # noqa: S106 - that it does not show is the test
             backoff=Backoff(first_s=0.01, cap_s=30),
         )
         task = asyncio.create_task(source.run(lambda _: None))
         await until(lambda: source.status.last_error)
+        await asyncio.sleep(0.3)  # thirty of the pauses it makes when a connection is lost
+        said = (guarded.folder / "output").read_text()
+        assert said.count("not authorised") == 1, said
         assert source.status.connections == 0
         assert "refused" in source.status.last_error
         assert "secret-word" not in source.status.last_error
