@@ -3,16 +3,20 @@
 import numpy as np
 
 from analytics.findings import FindingKind
-from analytics.grid import HOUR_MS, Bools, Floats
+from analytics.grid import HOUR_MS, Bools, Floats, Ints
 from analytics.judge import Judge
 from analytics.levels import first_nights
 from analytics.memory import Memory
 from analytics.nights import Night
+from analytics.pace import SELDOM_MIN, interval_min, watched_long_enough
 from analytics.street import Street
 
 __all__ = ["judge_cycling", "settle_cycling"]
 
 LEAST_NIGHTS = 4  # that show how often this luminaire changes anyway
+ONE_SPELL = 2  # a lamp that went out and came back once is not cycling
+EXCESS = 4  # changes beyond: three dark spells between lit ones in all
+POOLED_READINGS = 30
 RESTLESS = 3  # changes a night that are motion control where the feeder's others do it too
 SHARED = 0.15
 
@@ -32,16 +36,43 @@ def judge_cycling(night: Night, memory: Memory, street: Street) -> tuple[Bools, 
         high = night.lux_high / np.maximum(memory.own_lx, 1)
         share = night.n_low / np.maximum(night.n_steady, 1)
     changes = night.falls + night.rises
-    cycling = (
-        (night.n_steady >= 10) & (high > 0.55) & (changes >= 6) & (share > 0.06) & (share < 0.85)
-    )
     habit = np.nan_to_num(first_nights(memory.ref_changes, least=1))
     known = np.count_nonzero(np.isfinite(memory.ref_changes), axis=1) >= LEAST_NIGHTS
     # Before a habit is known, tonight tells who does it together.
     alone = share_restless(np.maximum(habit, changes), street) < SHARED
-    cycling &= (known & (changes >= 2 * habit + 4)) | alone
-    steady = (night.n_steady >= 10) & (changes <= 1) & (share < 0.1)
+    usual = np.where(alone, ONE_SPELL, np.maximum(2 * habit, ONE_SPELL))
+    beyond = np.where(known | alone, np.maximum(changes - usual, 0), 0)
+    follow(memory, beyond, night.n_steady)
+    interval = interval_min(memory, street)
+    seldom = interval > SELDOM_MIN
+    seen = watched_long_enough(night.n_steady, interval)
+    cycling = seen & (high > 0.55) & (share > 0.06) & (share < 0.85)
+    cycling &= (beyond > 0) & (
+        pooled_excess(memory, np.where(seldom, POOLED_READINGS, 1)) >= EXCESS
+    )
+    steady = seen & (changes <= 1) & (share < 0.1)
     return cycling, steady
+
+
+def follow(memory: Memory, beyond: Floats, readings: Ints) -> None:
+    """Move the look-back of comings and goings on by one night."""
+    news = ((memory.excess, beyond), (memory.watched, readings))
+    for history, newest in news:
+        history[:, :-1] = history[:, 1:]
+        history[:, -1] = newest
+
+
+def pooled_excess(memory: Memory, readings: Ints) -> Floats:
+    """Comings and goings beyond the usual, over as many last nights as make so many readings.
+
+    A device that speaks every ten minutes sees every dark spell of a night; one that speaks once an
+    hour meets few of them, and sees in some nights what the other sees in one.
+    """
+    watched = np.nan_to_num(memory.watched)
+    later = np.cumsum(watched[:, ::-1], axis=1)[:, ::-1] - watched
+    counted = np.where(later < readings[:, None], np.nan_to_num(memory.excess), 0)
+    total: Floats = counted.sum(axis=1).astype(np.float32)
+    return total
 
 
 def share_restless(habit: Floats, street: Street) -> Floats:
@@ -62,8 +93,10 @@ def settle_cycling(judge: Judge) -> None:
     """Lamps that go out and come back."""
     cycling, steady = judge_cycling(judge.night, judge.memory, judge.street)
     onset = np.full(judge.street.n, judge.start_ms + 6 * HOUR_MS, dtype=np.int64)
-    known = (judge.night.n_known >= 10) & ~judge.held
+    interval = interval_min(judge.memory, judge.street)
+    known = watched_long_enough(judge.night.n_known, interval) & ~judge.held
     changes = (judge.night.falls + judge.night.rises).astype(np.float32)
+    judge.memory.excess[judge.held | judge.taken, -1] = 0
     told, blind = judge.told(FindingKind.CYCLING_FAILURE)
     judge.settle(
         FindingKind.CYCLING_FAILURE,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.grid import Bools, Floats, Ints, count, row_quantiles
+from analytics.sun import clear_sky_log_lux
 
 __all__ = ["Daylight", "daylight", "fit_sky_share", "seen_saturated"]
 
@@ -16,8 +17,11 @@ SKY_FROM_DEG = -0.7  # below it the street is lit and the sky no longer rules th
 SUN_FROM_DEG = 3.0  # above it no lamp burns and dusk switching is over
 CLIP = 0.15  # residuals beyond this around the device's median are direct sun or passing shade
 PEER_SPREAD_FLOOR = 0.03
+LOW_SUN_DEG = 0.0  # lamps are off by sunrise; asked where sensors that end early leave no more
 LEAST_PEERS = 4
 LEAST_SLOTS = 4
+LEAST_LOW_SLOTS = 3
+LONGEST_REACH = 3  # slots on either side: half an hour
 
 
 @dataclass(slots=True)
@@ -51,6 +55,38 @@ def usable_log(lux: Floats, resolution_lx: Floats, max_lx: Floats) -> Floats:
     good = (lux > low) & (lux < high)
     out = np.full(lux.shape, np.nan, dtype=np.float32)
     np.log(lux, out=out, where=good)
+    return out
+
+
+def reach_of(lux: Floats) -> Ints:
+    """Slots on either side that each reading stands for: none where most slots have their own."""
+    there = count(np.isfinite(lux))
+    apart = lux.shape[1] / np.maximum(there, 1)
+    reach = np.clip(np.round(apart / 2 - 0.6), 0, LONGEST_REACH)
+    return np.where(there > 0, reach, 0).astype(np.int32)
+
+
+def held_readings(values: Floats, reach: Ints) -> Floats:
+    """Each reading repeated over the slots nearest to it, as far as its device speaks seldom.
+
+    Devices that speak once an hour speak at different minutes; only so do peers meet in a slot.
+
+    Parameters
+    ----------
+    values : float32 (n, s)
+        NaN where silent.
+    reach : int32 (n,)
+        Slots on either side.
+    """
+    rows = np.flatnonzero(reach > 0)
+    out = values.copy()
+    for step in range(1, int(reach.max(initial=0)) + 1):
+        some = rows[reach[rows] >= step]
+        own, kept = values[some], out[some]
+        earlier, later = np.full_like(own, np.nan), np.full_like(own, np.nan)
+        earlier[:, step:], later[:, :-step] = own[:, :-step], own[:, step:]
+        kept = np.where(np.isfinite(kept), kept, earlier)
+        out[some] = np.where(np.isfinite(kept), kept, later)
     return out
 
 
@@ -141,25 +177,36 @@ def daylight(
         The log share used: as given, or fitted where it was NaN.
     """
     y = usable_log(lux, resolution_lx, max_lx)
+    course = clear_sky_log_lux(elevation)
+    y -= course  # what is left changes slowly, so that readings some minutes apart compare
+    held = held_readings(y, reach_of(lux))
     sun = elevation > SUN_FROM_DEG
     fresh = np.isnan(share)
     if fresh.any():
-        share = np.where(fresh, fit_sky_share(y, sun, members, peers, start=share), share)
-    sky = peer_sky(y, share, members, peers)
+        share = np.where(fresh, fit_sky_share(held, sun, members, peers, start=share), share)
+    sky = peer_sky(held, share, members, peers)
     seen = y - sky[peers]  # log share as seen slot by slot
-    residual = seen - share[:, None]
+    residual = held - sky[peers] - share[:, None]
     spread, n_spread = group_medians(np.abs(residual), members)
     spread[n_spread < LEAST_PEERS] = np.nan
     weight = (1 / ((1.48 * spread) ** 2 + PEER_SPREAD_FLOOR**2)).astype(np.float32)
     weight_row = weight[peers]
     am, n_am = clipped_mean(seen, weight_row, sun & morning)
     pm, n_pm = clipped_mean(seen, weight_row, sun & ~morning)
-    gained = gain_in_full_sun(seen, sky[peers], share, own_lx)
-    surplus, information = surplus_light(lux, sky[peers], share + gained, own_lx, max_lx)
+    low = elevation > LOW_SUN_DEG
+    for mean, part in ((am, low & morning), (pm, low & ~morning)):
+        few = np.flatnonzero(np.isnan(mean))
+        use = part if part.ndim == 1 else part[few]
+        mean[few], _ = clipped_mean(seen[few], weight_row[few], use, least=LEAST_LOW_SLOTS)
+    log_sky = sky[peers] + course
+    gained = gain_in_full_sun(seen, log_sky, share, own_lx)
+    surplus, information = surplus_light(lux, log_sky, share + gained, own_lx, max_lx)
     return Daylight(am, pm, n_am, n_pm, surplus, information), share
 
 
-def clipped_mean(seen: Floats, weight: Floats, use: Bools) -> tuple[Floats, Ints]:
+def clipped_mean(
+    seen: Floats, weight: Floats, use: Bools, *, least: int = LEAST_SLOTS
+) -> tuple[Floats, Ints]:
     """Weighted mean over the slots to use, each clipped to the device's own median."""
     columns = np.flatnonzero(use.any(axis=0) if use.ndim == 2 else use)
     part = seen[:, columns]
@@ -173,7 +220,7 @@ def clipped_mean(seen: Floats, weight: Floats, use: Bools) -> tuple[Floats, Ints
     w = np.where(np.isfinite(w), w, np.float32(0))
     total = w.sum(axis=1)
     mean = np.where(valid, near * w, np.float32(0)).sum(axis=1) / np.maximum(total, 1e-6)
-    mean = np.where((n >= LEAST_SLOTS) & (total > 0), mean, np.float32(np.nan))
+    mean = np.where((n >= least) & (total > 0), mean, np.float32(np.nan))
     return mean.astype(np.float32), n.astype(np.int32)
 
 

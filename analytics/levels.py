@@ -13,12 +13,12 @@ from analytics.daylight import group_medians
 from analytics.grid import Bools, Floats, any_slot, row_quantiles
 from analytics.memory import Memory
 from analytics.nights import Night
+from analytics.pace import enough_for_a_level, interval_min
 from analytics.street import Street, padded_groups
 
 __all__ = ["Levels", "derive_levels", "first_nights", "last_median", "spread"]
 
 FLOOR_LX = 0.3  # a city's sky is never darker than this
-LEAST_FULL = 6
 SETTLED_NIGHTS = 3  # a step in C is taken against nights before these ...
 BASE_NIGHTS = 10  # ... so many of them
 
@@ -51,13 +51,16 @@ class Levels:
 def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     """Levels of one night against what was learned before it; NaN where nothing was seen."""
     floor = np.maximum(street.resolution_lx, FLOOR_LX)
-    full = log_ratio(night.lux_full, memory.own_lx, floor, night.n_full >= LEAST_FULL)
+    interval = interval_min(memory, street)
+    seen_full = enough_for_a_level(night.n_full, interval)
+    full = log_ratio(night.lux_full, memory.own_lx, floor, seen_full)
     own_dim = np.where(
         np.isfinite(memory.own_dim_lx), memory.own_dim_lx, night.dim_level * memory.own_lx
     )
     # Motion lets reduced light wander, and a coarse sensor cannot weigh it: neither is a level.
     fine = (own_dim >= 8 * street.resolution_lx) & np.isfinite(night.dim_level)
-    dim = log_ratio(night.lux_dim, own_dim, floor, (night.n_dim >= LEAST_FULL) & fine)
+    seen_dim = enough_for_a_level(night.n_dim, interval)
+    dim = log_ratio(night.lux_dim, own_dim, floor, seen_dim & fine)
     raw = np.where(np.isfinite(full), full, dim)
     normal_late = first_nights(memory.ref_late)
     late = log_ratio(night.lux_late, normal_late, floor, np.isfinite(normal_late))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analytics.grid import SLOT_MS, SLOTS, Bools, Floats, Ints, Times, count
+from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times, any_slot, count
 
 __all__ = ["dark_ending", "switching_elevations", "told_since", "transitions"]
 
@@ -79,20 +79,46 @@ def told_since(told_pct: Floats, since_ms: Times, first_ms: int) -> Ints:
 
 
 def switching_elevations(
-    lux: Floats, lit_from: Floats, elevation: Floats, group: Ints, columns: slice
-) -> tuple[Floats, Floats]:
-    """Elevation of the sun at the first and the last lit reading of the night.
+    lit: Bools, dark: Bools, elevation: Floats, group: Ints
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Elevation of the sun on either side of the evening's and of the morning's switching.
 
-    Twilight outshines the lamp above -4 degrees, so only slots below that are looked at, from one
-    hour before the night's columns to one hour after. Lit is what reaches `lit_from` [lx].
+    Parameters
+    ----------
+    lit, dark : bool (n, s)
+        Readings that were lit, and that were dark though light is asked for at night. Twilight may
+        be taken for the lamp above -4 degrees, so lit is only what lies below; it never hides that
+        a lamp is dark.
+    elevation : float32 (groups, s)
+        Of the sun [degrees].
+    group : int32 (n,)
+
+    Returns
+    -------
+    first_lit, last_lit : float32 (n,)
+        NaN where no reading was lit.
+    last_dark, first_dark : float32 (n,)
+        The last dark reading before the first lit one, and the first after the last; NaN without.
     """
-    low, high = max(columns.start - 6, 0), min(columns.stop + 6, SLOTS)
-    deg = elevation[:, low:high]
-    with np.errstate(invalid="ignore"):
-        lit = (lux[:, low:high] >= lit_from[:, None]) & (deg < -4)[group]
-    some = lit.any(axis=1)
-    first = np.argmax(lit, axis=1)
-    last = lit.shape[1] - 1 - np.argmax(lit[:, ::-1], axis=1)
-    first_deg = np.where(some, deg[group, first], np.float32(np.nan))
-    last_deg = np.where(some, deg[group, last], np.float32(np.nan))
-    return first_deg.astype(np.float32), last_deg.astype(np.float32)
+    n, s = lit.shape
+    nothing = np.full(n, np.nan, dtype=np.float32)
+    if s == 0:
+        return nothing, nothing.copy(), nothing.copy(), nothing.copy()
+    index = np.arange(s, dtype=np.int16)
+    some = any_slot(lit)
+    first = np.argmax(lit, axis=1).astype(np.int16)
+    last = (s - 1 - np.argmax(lit[:, ::-1], axis=1)).astype(np.int16)
+    before = dark & (index < first[:, None])
+    after = dark & (index > last[:, None])
+    last_dark = s - 1 - np.argmax(before[:, ::-1], axis=1)
+    first_dark = np.argmax(after, axis=1)
+
+    def at(slot: Ints, there: Bools) -> Floats:
+        return np.where(there, elevation[group, slot], np.float32(np.nan)).astype(np.float32)
+
+    return (
+        at(first, some),
+        at(last, some),
+        at(last_dark, any_slot(before) & some),
+        at(first_dark, any_slot(after) & some),
+    )

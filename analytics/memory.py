@@ -14,12 +14,23 @@ from analytics.grid import Bools, Floats, Ints, Times
 from analytics.habits import Habit
 from analytics.nights import Known
 
-__all__ = ["KINDS", "KIND_AT", "LOOK_BACK", "REFERENCE_NIGHTS", "Episode", "Memory", "remember"]
+__all__ = [
+    "KINDS",
+    "KIND_AT",
+    "LOOK_BACK",
+    "REFERENCE_NIGHTS",
+    "Episode",
+    "Memory",
+    "remember",
+    "remember_best",
+]
 
 KINDS = tuple(FindingKind)
 KIND_AT = {kind: i for i, kind in enumerate(KINDS)}
 REFERENCE_NIGHTS = 10
 LOOK_BACK = 30
+CYCLING_NIGHTS = 6
+BEST_NIGHTS = 3
 
 
 @dataclass(slots=True)
@@ -70,10 +81,16 @@ class Memory:
         Whether ten nights were learned.
     share : float32 (n,)
         Log share of the sky.
+    pace_min : float32 (n,)
+        Shortest interval between two readings that a day has shown [min]; see `analytics.pace`.
     ref_* : float32 (n, 10)
         Values of the nights that are learned from, NaN where still open.
     levels, responses : float32 (n, 30)
         A' and C of the last nights, newest last.
+    best_first, best_last : float32 (n, 3)
+        The highest suns by which it was seen lit, in the evening and in the morning, whatever night.
+    excess, watched : float32 (n, 6)
+        Comings and goings beyond the usual, and the readings that could show them, newest last.
     hits, misses, clears : uint8 (n, kinds)
     raised : bool (n, kinds)
     onset_ms : int64 (n, kinds)
@@ -93,6 +110,7 @@ class Memory:
     own_dim_lx: Floats
     frozen: Bools
     share: Floats
+    pace_min: Floats
     ref_lux: Floats
     ref_dim: Floats
     ref_am: Floats
@@ -102,6 +120,10 @@ class Memory:
     ref_late: Floats
     ref_first: Floats
     ref_last: Floats
+    best_first: Floats
+    best_last: Floats
+    excess: Floats
+    watched: Floats
     ref_level: Floats
     levels: Floats
     responses: Floats
@@ -166,6 +188,7 @@ class Memory:
             own_dim_lx=floats(n),
             frozen=np.zeros(n, dtype=bool),
             share=floats(n),
+            pace_min=floats(n),
             ref_lux=floats(n, REFERENCE_NIGHTS),
             ref_dim=floats(n, REFERENCE_NIGHTS),
             ref_am=floats(n, REFERENCE_NIGHTS),
@@ -175,6 +198,10 @@ class Memory:
             ref_late=floats(n, REFERENCE_NIGHTS),
             ref_first=floats(n, REFERENCE_NIGHTS),
             ref_last=floats(n, REFERENCE_NIGHTS),
+            best_first=floats(n, BEST_NIGHTS),
+            best_last=floats(n, BEST_NIGHTS),
+            excess=floats(n, CYCLING_NIGHTS),
+            watched=floats(n, CYCLING_NIGHTS),
             ref_level=floats(n, REFERENCE_NIGHTS),
             levels=floats(n, LOOK_BACK),
             responses=floats(n, LOOK_BACK),
@@ -244,3 +271,12 @@ def remember(buffer: Floats, value: Floats) -> None:
     place = np.count_nonzero(np.isfinite(buffer), axis=1)
     rows = np.flatnonzero(np.isfinite(value) & (place < buffer.shape[1]))
     buffer[rows, place[rows]] = value[rows]
+
+
+def remember_best(buffer: Floats, value: Floats) -> None:
+    """Let each row's value take the place of its lowest one, or an open place; NaN does nothing."""
+    lowest = np.argmin(np.nan_to_num(buffer, nan=-np.inf), axis=1)
+    rows = np.arange(len(buffer))
+    with np.errstate(invalid="ignore"):
+        higher = np.isfinite(value) & ~(buffer[rows, lowest] >= value)
+    buffer[rows[higher], lowest[higher]] = value[higher]

@@ -38,6 +38,8 @@ OUT_BELOW = 0.45  # of the night's own level: lamps that cycle go out ...
 BACK_ABOVE = 0.7  # ... and come back
 DARK_BELOW = 0.5  # of the own lit level: a dead lamp between lit ones reads 0.05-0.3 of it
 LEAST_LIT_LX = 1.0
+TWILIGHT_DEG = -1.0  # no lamp of a street burns before
+LAMP_OUTSHINES_DEG = -4.0  # above it a reading may be the sky's
 SLOTS_AN_HOUR = 6
 
 
@@ -103,6 +105,9 @@ class Night:
         Last slot in which anything arrived; 0 = silent all the window.
     first_deg, last_deg : float32
         Elevation of the sun when first and last seen lit.
+    late_deg, early_deg : float32
+        Elevation at the last dark reading before the first lit one, and at the first dark reading
+        after the last lit one.
     lux_full, lux_dim : float32
         Median at full and at reduced light [lx].
     lux_late : float32
@@ -165,6 +170,8 @@ class Night:
     last_seen_ms: Times
     first_deg: Floats
     last_deg: Floats
+    late_deg: Floats
+    early_deg: Floats
     lux_full: Floats
     lux_dim: Floats
     lux_late: Floats
@@ -300,7 +307,8 @@ def blocks(
         chosen = [e for e, w in zip(expected, whole, strict=True) if w == always and e.judged.any()]
         if not chosen:
             continue
-        night = np.flatnonzero(np.any([e.judged for e in chosen], axis=0))
+        dusk = np.any([e.judged | (e.elevation < TWILIGHT_DEG) for e in chosen], axis=0)
+        night = np.flatnonzero(dusk)
         of_kind = whole[group] == always
         rows = slice(None) if of_kind.all() else np.flatnonzero(of_kind)
         if of_kind.any():
@@ -350,10 +358,17 @@ def burn(
         relative = (x / limit).astype(np.float32, copy=False)
     dark_times(out, rows, dark, seen, relative, start_ms + columns.start * SLOT_MS)
 
-    elevation = np.stack([e.elevation for e in expected])
-    out.first_deg[rows], out.last_deg[rows] = switching_elevations(
-        lux[rows], np.float32(DARK_BELOW) * own, elevation, g, columns
+    elevation = np.stack([e.elevation[columns] for e in expected])
+    with np.errstate(invalid="ignore"):
+        reached = x >= DARK_BELOW * limit
+    asked_for = there & (asked.level > 0) & np.isfinite(own)[:, None]
+    ends = switching_elevations(
+        asked_for & reached & (elevation < LAMP_OUTSHINES_DEG)[g],
+        asked_for & ~reached & (elevation < TWILIGHT_DEG)[g],
+        elevation,
+        g,
     )
+    out.first_deg[rows], out.last_deg[rows], out.late_deg[rows], out.early_deg[rows] = ends
     at_full = np.where(asked.full, x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
     out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
@@ -364,7 +379,12 @@ def burn(
     low = steady & (x < OUT_BELOW * usual)
     out.falls[rows], out.rises[rows] = transitions(low, low | (steady & (x > BACK_ABOVE * usual)))
     out.n_steady[rows], out.n_low[rows] = count(steady), count(low)
-    note_habit(out, rows, x, seen & ~asked.motion, expected[0].minute[columns])
+    # Twilight columns hold nothing that is judged: without them, as far as the night goes.
+    night = np.flatnonzero(lit_wanted.any(axis=0))
+    if len(night):
+        within = slice(int(night[0]), int(night[-1]) + 1)
+        minute = expected[0].minute[columns][within]
+        note_habit(out, rows, x[:, within], (seen & ~asked.motion)[:, within], minute)
     small_hours = np.stack([e.late[columns] for e in expected])
     used = np.flatnonzero(small_hours.any(axis=0))
     at_late = np.where(small_hours[:, used][g], x[:, used], np.float32(np.nan))

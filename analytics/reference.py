@@ -8,8 +8,9 @@ from analytics.daylight import group_medians
 from analytics.grid import Bools, Floats
 from analytics.habits import learned_habit
 from analytics.levels import Levels, first_nights
-from analytics.memory import Memory, remember
+from analytics.memory import Memory, remember, remember_best
 from analytics.nights import Night
+from analytics.pace import enough_for_a_level, interval_min, learn_pace, watched_long_enough
 from analytics.street import Street, padded_groups
 
 __all__ = ["learn", "note_maintenance"]
@@ -27,21 +28,28 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
         level = night.lux_full / memory.own_lx
         dark = (night.n_dark > 0.5 * night.n_known) & (memory.frozen | ~(level > OLDER_FAULT))
     usable = well & ~dark
-    remember(memory.ref_lux, np.where(usable & (night.n_full >= 6), night.lux_full, nan))
-    remember(memory.ref_dim, np.where(usable & (night.n_dim >= 6), night.lux_dim, nan))
+    learn_pace(memory, night, street)
+    interval = interval_min(memory, street)
+    full = usable & enough_for_a_level(night.n_full, interval)
+    dimmed = usable & enough_for_a_level(night.n_dim, interval)
+    remember(memory.ref_lux, np.where(full, night.lux_full, nan))
+    remember(memory.ref_dim, np.where(dimmed, night.lux_dim, nan))
     remember(memory.ref_late, np.where(usable, night.lux_late, nan))
     remember(memory.ref_am, np.where(~suspect, night.response_am, nan))
     remember(memory.ref_pm, np.where(~suspect, night.response_pm, nan))
     remember(memory.ref_power, np.where(usable, night.power_night, nan))
-    switched = usable & (night.n_known > 10)
+    watched = watched_long_enough(night.n_known, interval)
+    switched = usable & watched
     remember(memory.ref_first, np.where(switched, night.first_deg, nan))
     remember(memory.ref_last, np.where(switched, night.last_deg, nan))
+    remember_best(memory.best_first, np.where(switched, night.first_deg, nan))
+    remember_best(memory.best_last, np.where(switched, night.last_deg, nan))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(night.information > 15, night.surplus / night.information, np.nan)
     remember(memory.ref_surplus, np.where(~suspect, np.clip(ratio, -1, 1), nan).astype(np.float32))
     fresh = np.isnan(memory.share)
     memory.share = np.where(fresh, night.share, memory.share).astype(np.float32)
-    learn_habit(memory, night)
+    learn_habit(memory, night, watched)
     settle_reference(memory, street, night.dim_level)
     remember(memory.ref_level, np.where(usable & memory.frozen, levels.own, nan))
     normal = (night.equal_longest <= SLOTS_OF_TWO_DAYS) & (memory.heard_nights <= 10)
@@ -55,9 +63,8 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
     memory.run_since_ms = night.equal_since_ms
 
 
-def learn_habit(memory: Memory, night: Night) -> None:
+def learn_habit(memory: Memory, night: Night, seen: Bools) -> None:
     """Learn a dimming programme that the registry does not know; then the levels once more."""
-    seen = night.n_known > 10
     remember(memory.ref_changes, np.where(seen, night.falls + night.rises, np.nan))
     remember(memory.ref_from, np.where(seen, night.less_from_min, np.nan))
     remember(memory.ref_until, np.where(seen, night.less_until_min, np.nan))

@@ -8,51 +8,88 @@ from analytics.findings import CauseKind, FindingKind
 from analytics.grid import Bools, Floats
 from analytics.judge import Judge
 from analytics.levels import first_nights
-from analytics.memory import Memory
+from analytics.memory import KIND_AT, Memory
 from analytics.nights import Night
+from analytics.pace import SELDOM_MIN, SLOT_MIN, interval_min, watched_long_enough
 from analytics.street import Street
-
-DEG_PER_MIN = 0.13
+from analytics.sun import degrees_a_minute
 
 __all__ = ["judge_switching", "one_clock", "settle_switching"]
 
+CERTAIN_MIN = 15.0  # slots of ten minutes and a lamp's own scatter hide less
+CLOUDS_MIN = 5.0  # a photocell of its own follows the clouds
+SHOWS_RIGHT_MIN = 35.0  # a lit reading so soon after the habit denies any error worth an order
+LONGEST_MIN = 210.0
+
 
 def judge_switching(
-    night: Night, memory: Memory, street: Street, whole: Whole | None = None
-) -> tuple[Bools, Bools, Floats]:
+    night: Night, memory: Memory, street: Street, number: int, whole: Whole | None = None
+) -> tuple[Bools, Bools, Bools, Floats, Bools]:
     """Lamps that come on late or go off early, against their own habit, measured by the sun.
 
-    With `whole`, a feeder that as one differs from all others is held against the others' habit.
-
     The habit is the sun's elevation at the first and the last lit reading: it follows the seasons
-    by itself. The sun sinks by about 0.13 degrees a minute here; one lost reading is not yet an
-    error, and a lamp's own photocell follows the clouds by some minutes. Anything below twenty
-    minutes stays hidden.
+    by itself. Late is who was first seen lit later than its interval and its scatter explain. Who
+    speaks seldom is late, too, when one reading is dark with the sun lower than it was lit by
+    before; a night in which it spoke at no telling moment says nothing. With `whole`, a feeder that
+    as one differs from all others is held against the others' habit.
+
+    Parameters
+    ----------
+    night, memory, street
+    number : int
+        The night's number: how fast the sun sinks depends on the season.
+    whole : Whole, optional
 
     Returns
     -------
-    late, right : bool (n,)
+    wrong, right, known : bool (n,)
+        Nights that show an error, that deny one, and that say either.
     excess : float32 (n,)
         Minutes beyond the habit, at the worse end.
+    odd : bool (n,)
+        Held against the others' habit.
     """
-    known = (night.n_known > 10) & ~street.tunnel & (night.falls + night.rises <= 4)
+    interval = interval_min(memory, street)
+    seen = watched_long_enough(night.n_known, interval) & ~street.tunnel
+    seen &= night.falls + night.rises <= 4
+    rate = sinking(street, number)
+    slack = CERTAIN_MIN + np.where(street.clouds, CLOUDS_MIN, 0)
+    sure = slack + 1.4 * (interval - SLOT_MIN)
+    seldom = interval > SELDOM_MIN
+    odd = np.zeros(street.n, dtype=bool)
+    ends = []
+    for habit, high, lit_deg, dark_deg, dark in (
+        (memory.ref_first, memory.best_first, night.first_deg, night.late_deg, night.lead),
+        (memory.ref_last, memory.best_last, night.last_deg, night.early_deg, night.trail),
+    ):
+        own = first_nights(habit)
+        usual = own if whole is None else as_the_city(own, whole, ~street.tunnel)
+        best = high.min(axis=1)  # lit three times with the sun so high, or higher
+        with np.errstate(invalid="ignore"):
+            odd |= usual > own
+            best = np.where(usual > own, np.fmax(usual, best), best)
+            by_lit = (usual - lit_deg) / rate
+            by_dark = (best - dark_deg) / rate
+            # Dark readings must show it: a lamp that was merely not heard of at dusk is not late.
+            wrong = (by_lit > sure) & (dark_deg < usual)
+            wrong |= seldom & (by_dark > slack)
+            wrong &= dark * interval <= LONGEST_MIN
+            soon = (best - lit_deg) / rate
+            right = np.where(seldom, soon < SHOWS_RIGHT_MIN, by_lit < sure / 2) & ~wrong
+        ends.append((wrong, right, np.fmax(by_lit, by_dark)))
+    (late, on_time, by_on), (early, to_time, by_off) = ends
     share = night.n_dark / np.maximum(night.n_known, 1)
-    interval = np.maximum(np.nan_to_num(street.interval_s, nan=600), 600) / 60
-    patience = DEG_PER_MIN * interval * 1.4 + 0.2 + np.where(street.clouds, 0.7, 0.0)
-    with np.errstate(invalid="ignore"):
-        first, last = first_nights(memory.ref_first), first_nights(memory.ref_last)
-        if whole is not None:
-            asked = ~street.clouds & ~street.tunnel & memory.frozen
-            first, last = (as_the_city(habit, whole, asked) for habit in (first, last))
-        on = first - night.first_deg
-        off = last - night.last_deg
-        # Dark readings must show it: a lamp that was merely not heard of at dusk is not late.
-        late = (on > patience) & (night.lead >= 1) & (night.lead <= 20)
-        early = (off > patience) & (night.trail >= 1) & (night.trail <= 20)
-        right = known & (on < patience / 2) & (off < patience / 2)
-    flag = known & (share < 0.7) & (late | early)
-    worst = np.fmax(np.where(late, on, 0), np.where(early, off, 0)) / DEG_PER_MIN
-    return flag, right, worst.astype(np.float32)
+    wrong = seen & (share < 0.7) & (late | early)
+    right = seen & on_time & to_time
+    known = seen & (wrong | right | ~seldom)
+    worst = np.fmax(np.where(late, by_on, 0), np.where(early, by_off, 0))
+    return wrong, right, known, worst.astype(np.float32), odd
+
+
+def sinking(street: Street, number: int) -> Floats:
+    """Degrees that the sun sinks in a minute at dusk, per luminaire."""
+    lat = np.array([place[0] for place in street.cells], dtype=np.float64)
+    return degrees_a_minute(number, lat).astype(np.float32)[street.cell]
 
 
 def one_clock(flag: Bools, known: Bools, street: Street) -> Bools:
@@ -68,10 +105,15 @@ def one_clock(flag: Bools, known: Bools, street: Street) -> Bools:
 
 def settle_switching(judge: Judge) -> None:
     """Lamps on late or off early; most of a feeder at once is the feeder's clock."""
-    late, right, excess = judge_switching(judge.night, judge.memory, judge.street, judge.whole)
-    late &= ~judge.taken & judge.memory.frozen
-    known = (judge.night.n_known > 10) & ~judge.held
-    shared = one_clock(late, known, judge.street)
+    late, right, known, excess, odd = judge_switching(
+        judge.night, judge.memory, judge.street, judge.number, judge.whole
+    )
+    late &= ~judge.taken & (judge.memory.frozen | odd)
+    known &= ~judge.held
+    # Those who speak seldom do not all meet a telling moment on the same night.
+    k = KIND_AT[FindingKind.SWITCHING_ERROR]
+    suspected = (judge.memory.hits[:, k] > 0) & ~judge.memory.raised[:, k]
+    shared = one_clock(late | suspected, known | suspected, judge.street)
     onset = np.full(judge.street.n, judge.start_ms, dtype=np.int64)
     whole_feeders = [
         Section(

@@ -122,10 +122,10 @@ def surplus_light(lux, sky, share, own_lx, max_lx):
     return total, weights
 
 
-def clipped_mean(seen, weight, use):
+def clipped_mean(seen, weight, use, least=4):
     """Weighted mean of the used values, clipped to 0.15 around their median, for one device."""
     used = [(v, w) for v, w, u in zip(seen, weight, use, strict=True) if u and not math.isnan(v)]
-    if len(used) < 4:
+    if len(used) < least:
         return math.nan, len(used)
     middle = quantile([v for v, _ in used], 0.5)
     near = [(min(max(v, middle - 0.15), middle + 0.15), w) for v, w in used]
@@ -218,3 +218,43 @@ def together(low, high, least, within):
         if sum(agree) > sum(best):
             best = agree
     return best if sum(best) >= least else [False] * len(high)
+
+
+
+def switching_elevations(lit, dark, elevation):
+    """Elevations at the first and last lit reading, and at the dark ones before and after them."""
+    burning = [i for i, v in enumerate(lit) if v]
+    if not burning:
+        return (math.nan,) * 4
+    before = [i for i, v in enumerate(dark) if v and i < burning[0]]
+    after = [i for i, v in enumerate(dark) if v and i > burning[-1]]
+    return (
+        elevation[burning[0]],
+        elevation[burning[-1]],
+        elevation[before[-1]] if before else math.nan,
+        elevation[after[0]] if after else math.nan,
+    )
+
+
+def held_readings(values, reach):
+    """Each slot's own reading, else the nearest within reach, the earlier of two equally near."""
+    out = []
+    for i, own in enumerate(values):
+        near = [
+            (abs(k - i), k > i, v)
+            for k, v in enumerate(values)
+            if abs(k - i) <= reach and not math.isnan(v)
+        ]
+        out.append(min(near)[2] if near else own)
+    return out
+
+
+def pooled_excess(excess, watched, readings):
+    """Sum over the last nights, newest first, until so many readings were counted."""
+    total, seen = 0.0, 0.0
+    for beyond, number in zip(reversed(excess), reversed(watched), strict=True):
+        if seen >= readings:
+            break
+        total += 0 if math.isnan(beyond) else beyond
+        seen += 0 if math.isnan(number) else number
+    return total
