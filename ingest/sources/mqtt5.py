@@ -10,6 +10,7 @@ MQTT Version 5.0, OASIS Standard, 7 March 2019; clauses are cited where they mat
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ import mqtt5
 from ingest.sources import Deliver, Message
 from ingest.sources.paho import PahoLink
 from ingest.sources.session import FEW, GATHER_S, Ended, Link, MqttSource
+from ingest.sources.tls import trouble
 
 __all__ = ["Mqtt5Link", "Mqtt5Source"]
 
@@ -78,7 +80,7 @@ class Mqtt5Link(asyncio.Protocol):
         except TimeoutError:
             return Ended("cannot connect: no answer")
         except OSError as error:
-            return Ended(f"cannot connect: {error}")
+            return Ended(f"cannot connect: {trouble(error, settings)}")
         began_s = self.loop.time()
         try:
             while not self.closed.is_set():
@@ -137,9 +139,11 @@ class Mqtt5Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The other end is gone."""
         self._end(
-            f"the connection was lost: {exc}" if exc else "the broker closed the connection",
+            f"the connection was lost: {trouble(exc, self.settings)}"
+            if exc
+            else "the broker closed the connection",
             # Brokers without MQTT 5 may just hang up on it.
-            other_version=not self.ended.connected,
+            other_version=not self.ended.connected and not isinstance(exc, ssl.SSLError),
         )
 
     def pause_writing(self) -> None:

@@ -8,6 +8,7 @@ was never stored; a new object keeps nothing, and the broker holds the session.
 import asyncio
 import contextlib
 import socket
+import ssl
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -20,6 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from ingest.sources import Deliver, Message
 from ingest.sources.read_ahead import ReadAheadContext, ReadAheadSocket
 from ingest.sources.session import FEW, GATHER_S, Ended, Link, MqttSource
+from ingest.sources.tls import trouble
 
 __all__ = ["PahoLink", "PahoSource"]
 
@@ -52,6 +54,7 @@ class PahoLink:
         self.session_present = False
         self.arrived: list[Message] = []
         self.watched: ReadAheadSocket | None = None
+        self.failure: OSError | None = None
         self.last_read_s = 0.0
         self.resting: asyncio.TimerHandle | None = None
         self.client = self._make_client()
@@ -87,7 +90,7 @@ class PahoLink:
             # DNS, TCP and TLS block in paho.
             await asyncio.to_thread(self._connect)
         except (OSError, ValueError) as error:
-            return Ended(f"cannot connect: {error}")
+            return Ended(f"cannot connect: {trouble(error, self.settings)}")
         began_s = self.loop.time()
         try:
             while not self.closed.is_set():
@@ -201,11 +204,15 @@ class PahoLink:
         _properties: Properties | None,
     ) -> None:
         if not self.ended.why:
+            # paho says no more of it than that the connection is lost.
+            refused = isinstance(self.failure, ssl.SSLError)
             self.ended = Ended(
-                str(reason),
+                f"the connection was lost: {trouble(self.failure, self.settings)}"
+                if self.failure
+                else str(reason),
                 connected=self.ended.connected,
                 # Brokers without MQTT 5 may just hang up on it.
-                other_version=not self.ended.connected,
+                other_version=not self.ended.connected and not refused,
                 taken_over=reason.value == TAKEN_OVER,
             )
         self.loop.call_soon_threadsafe(self.closed.set)
@@ -223,7 +230,8 @@ class PahoLink:
         if self.source.reading:
             self.loop.add_reader(sock, self._readable)
 
-    def _on_socket_close(self, _client: mqtt.Client, _userdata: Any, _sock: Any) -> None:
+    def _on_socket_close(self, _client: mqtt.Client, _userdata: Any, sock: Any) -> None:
+        self.failure = sock.failure
         self._unwatch()
 
     def _unwatch(self) -> None:

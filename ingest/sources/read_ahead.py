@@ -20,10 +20,16 @@ class ReadAheadSocket:
 
     Only for non-blocking use after `do_handshake`. What is gathered goes out at `flush` and
     `close`.
+
+    Attributes
+    ----------
+    failure : OSError or None
+        Why reading failed; the client knows only that it did.
     """
 
     def __init__(self, inner: socket.socket) -> None:
         self._inner = inner
+        self.failure: OSError | None = None
         self._read = b""
         self._at = 0
         self._unsent = bytearray()
@@ -34,10 +40,19 @@ class ReadAheadSocket:
         if at == len(self._read):
             self._read, at = b"", 0
             self._at = 0
-            self._read = self._inner.recv(CHUNK)
+            self._read = self._receive()
         part = self._read[at : at + size]
         self._at = at + len(part)
         return part
+
+    def _receive(self) -> bytes:
+        try:
+            return self._inner.recv(CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise  # nothing is there yet
+        except OSError as error:
+            self.failure = error
+            raise
 
     def pending(self) -> int:
         """How many bytes can be had without the system telling of them."""

@@ -1,20 +1,19 @@
-"""What every MQTT source needs: waits between attempts, TLS, and the connection's state."""
+"""What every MQTT source needs: waits between attempts, and the connection's state."""
 
 import asyncio
 import random
-import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ingest.errors import SettingsError
 from ingest.log import Log
-from ingest.settings import MqttSettings, TlsSettings
+from ingest.settings import MqttSettings
 from ingest.sources import Deliver, SourceStatus
+from ingest.sources.tls import tls_context
 
-__all__ = ["FEW", "GATHER_S", "GENERATION", "Backoff", "Ended", "Link", "MqttSource", "tls_context"]
+__all__ = ["FEW", "GATHER_S", "GENERATION", "Backoff", "Ended", "Link", "MqttSource"]
 
 log = Log("ingest.source")
 
@@ -52,32 +51,6 @@ class Backoff:
     def reset(self) -> None:
         """An attempt has succeeded."""
         self.attempt = 0
-
-
-def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """A context that checks the broker's name and certificate; TLS 1.2 and later.
-
-    Raises
-    ------
-    SettingsError
-        If a file cannot be used; names it.
-    """
-    try:
-        context = ssl.create_default_context(
-            cafile=str(settings.ca_file) if settings.ca_file else None
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"ca_file {settings.ca_file} cannot be used: {error}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.cert_file is not None:
-        try:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(
-                f"cert_file {settings.cert_file} with key_file {settings.key_file} "
-                f"cannot be used: {error}"
-            ) from error
-    return context
 
 
 @dataclass(frozen=True, slots=True)

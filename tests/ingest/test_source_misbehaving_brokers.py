@@ -14,7 +14,8 @@ from ingest.errors import SettingsError
 from ingest.settings import MqttSettings, TlsSettings, parse_broker
 from ingest.sources.mqtt5 import Mqtt5Source
 from ingest.sources.paho import PahoSource
-from ingest.sources.session import Backoff, MqttSource, tls_context
+from ingest.sources.session import Backoff, MqttSource
+from ingest.sources.tls import tls_context
 
 
 @pytest.fixture(params=[PahoSource, Mqtt5Source])
