@@ -31,8 +31,7 @@ def settle_levels(judge: Judge) -> None:
     memory, rules = judge.memory, judge.rules
     power = judge.night.power_night / first_nights(memory.ref_power)
     verdict = whose_fault(memory, power)
-    sigma = np.maximum(np.nan_to_num(spread(memory.ref_level), nan=0.03), 0.015)
-    coarse = (0.5 * judge.street.resolution_lx / np.maximum(memory.own_lx, 1)).astype(np.float32)
+    sigma, coarse = own_scatter(judge)
     least = least_loss(judge)
     low = below_own_scatter(verdict.change + coarse, sigma, least) & memory.frozen
     known = np.isfinite(memory.levels[:, -1]) & ~judge.held & ~awaits_daylight(judge, verdict)
@@ -82,6 +81,21 @@ def settle_levels(judge: Judge) -> None:
         slow |= leaves_cost_class(memory, verdict, judge.class_lx) & free
     judge.settle(FindingKind.DEPRECIATION, slow, known, mild, onset, evidence=evidence)
     accept_swaps(judge, swapped & alike & ~judge.taken & known, verdict)
+
+
+def own_scatter(judge: Judge) -> tuple[Floats, Floats]:
+    """Scatter of each luminaire's own level, and half a step of its sensor, both log.
+
+    Where the small hours stand for the night (`without_stray_light`) it is theirs that counts.
+    """
+    memory = judge.memory
+    sigma = np.maximum(np.nan_to_num(spread(memory.ref_level), nan=0.03), 0.015)
+    late = np.log(np.maximum(memory.ref_late, 0.01))
+    stands = memory.levels[:, -1] == memory.late_levels[:, -1]
+    sigma = np.where(stands, np.fmax(sigma, spread(late)), sigma)
+    level = np.where(stands, np.exp(first_nights(late)), memory.own_lx)
+    coarse = 0.5 * judge.street.resolution_lx / np.maximum(np.nan_to_num(level, nan=1), 1)
+    return sigma.astype(np.float32), coarse.astype(np.float32)
 
 
 def least_loss(judge: Judge) -> Floats:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles import lighting_loops as loops
 
-from analytics.daylight import clipped_mean, seen_saturated, surplus_light
+from analytics.daylight import clipped_mean, daylight, seen_saturated, surplus_light
 from analytics.dimming import Expectation
 from analytics.equal_runs import Run, equal_runs
 from analytics.grid import SLOTS, window_start
@@ -85,11 +85,12 @@ def test_surplus_light_is_that_of_the_loop(lux, sky, share, own):
     arrays(np.float32, (DEVICES, 9), elements=known),
     arrays(np.float32, (DEVICES, 9), elements=st.floats(1, 1000, width=32)),
     arrays(np.bool_, 9),
+    st.integers(2, 5),
 )
-def test_the_answer_to_daylight_is_that_of_the_loop(seen, weight, use):
-    mean, n = clipped_mean(seen, weight, use)
+def test_the_answer_to_daylight_is_that_of_the_loop(seen, weight, use, least):
+    mean, n = clipped_mean(seen, weight, use, least=least)
     for i in range(DEVICES):
-        expected, used = loops.clipped_mean(seen[i], weight[i], use)
+        expected, used = loops.clipped_mean(seen[i], weight[i], use, least)
         assert n[i] == used
         np.testing.assert_allclose(mean[i], expected, rtol=1e-4)
 
@@ -101,6 +102,24 @@ def test_surplus_light_does_not_depend_on_the_unit_of_light():
     one, weight = surplus_light(lux, sky, share, own, top)
     ten, same = surplus_light(10 * lux, sky + np.float32(np.log(10)), share, 10 * own, 10 * top)
     np.testing.assert_allclose(ten / same, one / weight, rtol=1e-4)
+
+
+def test_a_sensor_that_ends_early_is_asked_by_the_low_sun():
+    # Six sensors that see a tenth of the same rising sky; the first one ends at 40 lx.
+    elevation = np.linspace(0.5, 8, 10, dtype=np.float32)
+    sky = np.exp(np.linspace(5.5, 9, 10))
+    lux = np.tile(0.1 * sky, (6, 1)).astype(np.float32)
+    top = np.array([40, *[50_000] * 5], dtype=np.float32)
+    lux[0] *= 0.5  # half blind
+    lux = np.minimum(lux, top[:, None])
+    names = ("share", "own_lx", "resolution_lx", "max_lx")
+    values = (np.full(6, np.log(0.1)), np.full(6, 10), np.full(6, 0.1), top)
+    known_before = {n: np.asarray(v, np.float32) for n, v in zip(names, values, strict=True)}
+    members, peers = np.arange(6, dtype=np.int32)[None], np.zeros(6, dtype=np.int32)
+    groups = {"members": members, "peers": peers}
+    found, _ = daylight(lux, elevation, np.ones(10, dtype=bool), **known_before, **groups)
+    assert found.n_am[0] < 4
+    np.testing.assert_allclose(found.response_am[0] - found.response_am[1], np.log(0.5), atol=0.02)
 
 
 def test_a_sensor_that_ends_lower_than_the_registry_says_is_seen_to():
