@@ -1,5 +1,6 @@
 """`ljusvakt`: the one command."""
 
+import errno
 import os
 import sys
 
@@ -7,7 +8,7 @@ import typer
 
 from api.commands import COMMAND_FAMILIES, load
 from api.errors import BadInputError, LjusvaktError
-from ingest.errors import IngestError, SettingsError
+from ingest.errors import IngestError, SettingsError, UnreadableFileError
 
 __all__ = ["app", "main"]
 
@@ -18,6 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+# What is wrong with the name that was given, not with the machine.
+WRONG_NAME = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
 for family in COMMAND_FAMILIES:
     load(family).register(app)
 
@@ -26,17 +30,22 @@ def main() -> None:
     """Run the command; exit 0 done, 1 failed while running, 2 bad usage, settings or input."""
     try:
         app()
-    except (BadInputError, SettingsError) as error:
-        fail(error, code=2)
+    except (BadInputError, SettingsError, UnreadableFileError) as error:
+        fail(error, str(error), code=2)
     except (LjusvaktError, IngestError) as error:
-        fail(error, code=1)
+        fail(error, str(error), code=1)
+    except OSError as error:
+        # A disk that is full, a folder one may not write: the system's own word and place.
+        place = f"{error.filename}: " if error.filename else ""
+        code = 2 if error.errno in WRONG_NAME else 1
+        fail(error, f"{place}{error.strerror or error}.", code=code)
 
 
-def fail(error: Exception, *, code: int) -> None:
+def fail(error: Exception, message: str, *, code: int) -> None:
     """Say in one line what is wrong and what to do, and leave."""
     if os.environ.get("LJUSVAKT_DEBUG"):
         raise error
-    sys.stderr.write(f"ljusvakt: {error}\n")
+    sys.stderr.write(f"ljusvakt: {message}\n")
     raise SystemExit(code)
 
 

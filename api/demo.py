@@ -73,6 +73,8 @@ async def run_demo(settings: Settings, options: DemoOptions, progress: Progress)
         If the port is taken, the folder is in use or holds something else.
     """
     folder = settings.data_dir
+    if folder.exists() and not folder.is_dir():
+        raise BadInputError(f"{folder} is not a folder", remedy="Name another with --data.")
     listener = bind(settings.http.host, settings.http.port)
     port = listener.getsockname()[1]
     if options.fresh:

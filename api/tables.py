@@ -23,6 +23,7 @@ from api.errors import BadInputError
 from api.local_time import LocalTime
 
 __all__ = [
+    "ENDINGS",
     "Table",
     "Times",
     "csv_table",
@@ -33,9 +34,11 @@ __all__ = [
     "refuse_identifiers",
     "rfc3339",
     "safe_cell",
+    "unknown_form",
     "write_table",
 ]
 
+ENDINGS = (".csv", ".jsonl", ".ndjson", ".parquet", ".xlsx")
 DELIMITERS = ";\t,|"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "saknas", "<na>"})
 SPACES = str.maketrans("", "", "\u00a0\u202f\u2009 '")
@@ -583,7 +586,12 @@ def write_table(
     elif suffix == ".csv":
         path.write_text(csv_text(columns, times=times), encoding="utf-8")
     else:
-        raise BadInputError(
-            f"{path.name}: no format is known by {suffix or 'a name without ending'!r}.",
-            remedy="End it in .csv, .jsonl, .parquet or .xlsx.",
-        )
+        raise unknown_form(path)
+
+
+def unknown_form(path: Path) -> BadInputError:
+    """What is said of a name whose ending tells no format."""
+    return BadInputError(
+        f"{path.name}: no format is known by {path.suffix or 'a name without ending'!r}.",
+        remedy="End it in .csv, .jsonl, .parquet or .xlsx.",
+    )

@@ -317,6 +317,9 @@ class ReadingsFile:
 
     def __init__(self, folder: Path, form: str) -> None:
         path = str(folder / f"readings.{form}")
+        for other in {"csv", "parquet"} - {form}:
+            # Of an earlier feed in this folder: left there, it would be read beside this one.
+            (folder / f"readings.{other}").unlink(missing_ok=True)
         self.rows = 0
         self._writer: Any
         if form == "csv":
@@ -351,7 +354,8 @@ def write_feed(
     Parameters
     ----------
     folder : Path
-        Made if it is missing; files of the same names are replaced.
+        Made if it is missing; files of the same names are replaced, and so are readings in the
+        other form.
     processes : int, optional
         All cores without it. The files do not depend on it.
     form : str

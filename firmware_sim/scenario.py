@@ -425,7 +425,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(
-            f"cannot be read ({error.__class__.__name__}).",
+            f"cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'}).",
             file=str(path),
             remedy=f"Name a file, or one of: {', '.join(known)}.",
         ) from error

@@ -328,7 +328,8 @@ def _rows(file: Path) -> Generator[tuple[int, Row]]:
 
 
 def _check_columns(file: Path, names: Iterable[str]) -> None:
-    found = set(names)
+    listed = list(names)
+    found = set(listed)
     try:
         refuse_personal(dict.fromkeys(found, "x"))
     except RefusedContentError as error:
@@ -337,7 +338,8 @@ def _check_columns(file: Path, names: Iterable[str]) -> None:
         ) from error
     if missing := {"device_id", "time"} - found:
         raise UnreadableFileError(
-            f"{file} has no column {' and '.join(sorted(missing))}; it has {', '.join(found)}."
+            f"{file} has no column {' and '.join(sorted(missing))}; "
+            f"it has {', '.join(map(str, listed)) or 'none'}. The first line must name them."
         )
     if unknown := found - _KNOWN - _OF_EVENTS - set(_QUANTITIES):
         raise UnreadableFileError(

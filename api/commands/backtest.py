@@ -40,6 +40,8 @@ def backtest(
 
     if feed_dir is None and readings is None:
         raise BadInputError("nothing to replay.", remedy="Name a feed folder, or --readings FILE.")
+    if out is not None:
+        check_place(out)
     feed = read_feed(
         feed_dir, readings=readings, events=events, assets=assets, maintenance=maintenance
     )
@@ -66,6 +68,19 @@ def backtest(
     for remark in feed.remarks:
         typer.echo(f"note: {remark}", err=True)
     tell(summaries)
+
+
+def check_place(out: Path) -> None:
+    """Say before the work, not after it, that its result has no place."""
+    from api.errors import BadInputError
+    from api.tables import ENDINGS, unknown_form
+
+    if out.suffix.lower() not in ENDINGS:
+        raise unknown_form(out)
+    if not out.parent.is_dir() or out.is_dir():
+        raise BadInputError(
+            f"{out}: cannot be written.", remedy="Name a file in a folder that is there."
+        )
 
 
 def summary(name: str, result: Any, place: Path | None) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _bytes(text: str) -> bytes:
         return bytes.fromhex(digits)
     except ValueError as error:
         raise BadInputError(
-            f"{text[:80]!r} is not hexadecimal: {error}.",
+            f"{text[:80]!r} is not hexadecimal.",
             remedy="Give two digits for each byte, as in 01f37f20.",
         ) from error
 

@@ -3,7 +3,7 @@
 import json
 import sys
 from dataclasses import replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +34,13 @@ def register(app: typer.Typer) -> None:
     app.command()(score)
 
 
+def above_zero(value: float | None) -> float | None:
+    """A number of days or nights, if one is given."""
+    if value is not None and not 0 < value < inf:
+        raise typer.BadParameter("a number above 0.")
+    return value
+
+
 def score(
     *,
     findings: Annotated[
@@ -47,10 +54,15 @@ def score(
     readings: Annotated[
         list[Path] | None, typer.Option(help="Readings of each, for pictures.")
     ] = None,
-    days: Annotated[float | None, typer.Option(help="Nights judged in each run.")] = None,
-    lamp_nights: Annotated[float | None, typer.Option(help="Lamp-nights of each run.")] = None,
+    days: Annotated[
+        float | None, typer.Option(help="Nights judged in each run.", callback=above_zero)
+    ] = None,
+    lamp_nights: Annotated[
+        float | None, typer.Option(help="Lamp-nights of each run.", callback=above_zero)
+    ] = None,
     horizon: Annotated[
-        float | None, typer.Option(help="Found later than so many days is missed.")
+        float | None,
+        typer.Option(help="Found later than so many days is missed.", callback=above_zero),
     ] = None,
     fail_under: Annotated[
         str, typer.Option(help="macro_f1=0.9,false_per_1000_lamp_nights=0.05,...")

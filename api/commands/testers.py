@@ -122,7 +122,9 @@ def simulate(
     ] = "parquet",
     broker: BrokerOpt = None,
     speed: Annotated[str, typer.Option(help="1 | 60 | max, with --broker.")] = "1",
-    seconds: Annotated[float | None, typer.Option(help="Stop after so many real seconds.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop after so many real seconds.", min=0.1)
+    ] = None,
     batch: Annotated[
         int, typer.Option(help="With --speed max: so many hours in a message.", min=0, max=24)
     ] = 0,
@@ -345,7 +347,7 @@ def record(
     broker: Annotated[str, typer.Option(help="mqtt://host:port")],
     out: Annotated[Path, typer.Option(help="FILE.jsonl or FILE.jsonl.gz")],
     topics: Annotated[list[str] | None, typer.Option(help="Topic filter; may be repeated.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.1)] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many messages.", min=1)] = None,
     as_json: JsonOpt = False,
 ) -> None:
