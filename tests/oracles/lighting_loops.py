@@ -63,7 +63,10 @@ def told_since(told, since_ms, first_ms):
     return sum(
         1
         for k, level in enumerate(told)
-        if level == level and level > 0 and since_ms > 0 and first_ms + k * SLOT_MS >= since_ms
+        if not math.isnan(level)
+        and level > 0
+        and since_ms > 0
+        and first_ms + k * SLOT_MS >= since_ms
     )
 
 
@@ -218,7 +221,6 @@ def together(low, high, least, within):
         if sum(agree) > sum(best):
             best = agree
     return best if sum(best) >= least else [False] * len(high)
-
 
 
 def switching_elevations(lit, dark, elevation):
