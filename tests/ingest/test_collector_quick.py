@@ -111,6 +111,7 @@ def outcome(journal: Journal, batches: list[list[Message]], *, at_once: bool) ->
     return [*told, votes, intake.due, intake.liveness.last_ms, sorted(intake.receipts())]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(
