@@ -257,8 +257,11 @@ class Receipts:
                 # The step of `note` that nearly every message takes, without an object for each.
                 if first == newest.last + 1:
                     newest.last += count
-                    newest.from_ms = min(newest.from_ms, from_ms)
-                    newest.to_ms = max(newest.to_ms, to_ms)
+                    # Without `min` and `max`: these calls were a third of this loop.
+                    if from_ms < newest.from_ms:  # noqa: PLR1730 - see above
+                        newest.from_ms = from_ms
+                    if to_ms > newest.to_ms:  # noqa: PLR1730 - see above
+                        newest.to_ms = to_ms
                     delivered.changed = True
                     told.append(0)
                     continue

@@ -15,6 +15,7 @@ import struct
 from typing import Any, Final
 
 import mqtt5
+import numpy as np
 
 from ingest.sources import Deliver, Message
 from ingest.sources.paho import PahoLink
@@ -25,8 +26,7 @@ __all__ = ["Mqtt5Link", "Mqtt5Source"]
 
 PUBLISH: Final = 3  # packet types, 2.1.2
 CONNACK: Final = 2
-PUBACK: Final = struct.Struct(">BBH")  # 3.4: type, two bytes left, packet id; no reason = success
-PUBACK_HEADER: Final = (0x40, 2)
+PUBACK: Final = 0x40_02_0000  # 3.4: type, two bytes left, packet id; no reason = success
 PUBLISH_QOS0: Final = 0x30
 LONGEST_PACKET: Final = 1 << 26  # far above every broker's limit; more is a broken stream
 
@@ -323,8 +323,7 @@ class Mqtt5Link(asyncio.Protocol):
     def ack(self, packet_ids: list[int]) -> None:
         """Acknowledge messages, all in one write."""
         if packet_ids:
-            pack, (kind, left) = PUBACK.pack, PUBACK_HEADER
-            self._write(b"".join([pack(kind, left, one) for one in packet_ids]))
+            self._write((np.array(packet_ids, ">u4") + PUBACK).astype(">u4").tobytes())
 
     def watch(self, *, reading: bool) -> None:
         """Read the socket, or do not."""
