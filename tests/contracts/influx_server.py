@@ -3,21 +3,17 @@
 import base64
 import contextlib
 import http.client
-import os
-import signal
 import socket
 import ssl
-import subprocess
 import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
 
 from contracts.ports import free_ports
-from contracts.waiting import eventually
+from contracts.server_process import ServerProcess
 
 CONFIG = """
 reporting-disabled = true
@@ -36,54 +32,26 @@ bind-address = "127.0.0.1:{rpc}"
 """
 
 
-class InfluxServer:
-    """`influxd` in a folder of its own; stopped by its pid, started again on the same data."""
+class InfluxServer(ServerProcess):
+    """`influxd` in a folder of its own; use it in `with`."""
 
     def __init__(
         self, program: Path, folder: Path, *, max_body: int = 25_000_000, config: str = CONFIG
     ) -> None:
-        self.program = program
-        self.folder = folder
-        self.port, self.rpc = free_ports(2)
+        super().__init__(folder, program, "-config", folder / "influxdb.conf")
+        self.port, rpc = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
-        self.config = folder / "influxdb.conf"
-        self.config.write_text(
-            config.format(folder=folder, port=self.port, rpc=self.rpc, max_body=max_body)
-        )
-        self.process: subprocess.Popen | None = None
+        text = config.format(folder=folder, port=self.port, rpc=rpc, max_body=max_body)
+        (folder / "influxdb.conf").write_text(text, encoding="utf-8")
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start it, where it is not running."""
-        if self.process is not None:
-            return
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "-config", self.config], stdout=log, stderr=log
-            )
-        eventually(self._answers, within_s=30)
-
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+    def answers(self) -> bool:
+        """Whether it takes questions."""
         try:
             urllib.request.urlopen(f"{self.url}/ping", timeout=2).close()
         except OSError:
             return False
         return True
-
-    def stop(self, sign: int = signal.SIGTERM) -> None:
-        if self.process is not None:
-            os.kill(self.process.pid, sign)
-            self.process.wait(30)
-            self.process = None
 
     def query(self, text: str, database: str = "") -> str:
         body = urllib.parse.urlencode({"q": text, "db": database}).encode()

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import signal
 import socket
 import struct
 import threading
@@ -151,7 +150,7 @@ async def test_b03_store_killed_in_the_middle_of_batches_loses_nothing(
 
     def kill_at_the_third(handler: Handler, _body: bytes) -> bool:
         if handler.server.writes == 3 and not reached.is_set():
-            influx.stop(signal.SIGKILL)
+            influx.kill()
             reached.set()
         return False
 

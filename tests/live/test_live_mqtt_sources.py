@@ -166,8 +166,7 @@ async def test_a_refused_password_is_told_and_not_tried_at_once_again(
         task = asyncio.create_task(source.run(lambda _: None))
         await until(lambda: source.status.last_error)
         await asyncio.sleep(0.3)  # thirty of the pauses it makes when a connection is lost
-        said = (guarded.folder / "output").read_text()
-        assert said.count("not authorised") == 1, said
+        assert guarded.said().count("not authorised") == 1, guarded.said()
         assert source.status.connections == 0
         assert "refused" in source.status.last_error
         assert "secret-word" not in source.status.last_error
