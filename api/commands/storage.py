@@ -240,7 +240,8 @@ def import_command(
 
 def retention(
     days: Annotated[
-        int | None, typer.Option(help="Whole days to keep; default as the settings say.", min=1)
+        int | None,
+        typer.Option(help="Whole days to keep; default as the settings say.", min=1, max=36_500),
     ] = None,
     data: DataOption = None,
     config: ConfigOption = None,

@@ -339,6 +339,15 @@ def test_retention_removes_whole_old_days(data: Data) -> None:
     assert data.store.quantities() == []
 
 
+@pytest.mark.parametrize("days", ["0", "-1", "36501", "999999999999", "all"])
+def test_a_number_of_days_that_cannot_be_removes_nothing(data: Data, days: str) -> None:
+    data.sealer._drain()
+    before = contents_of(data.path)
+    result = CliRunner().invoke(app, ["retention", "--days", days, "--data", str(data.path)])
+    assert result.exit_code == 2
+    assert contents_of(data.path) == before
+
+
 def test_import_reports_bad_rows_and_takes_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text(
