@@ -15,6 +15,8 @@ from analytics.street import Street
 
 __all__ = ["matter_beside"]
 
+GONE = (FindingKind.SUPPLY_LOSS, FindingKind.COMMUNICATION_FAILURE, FindingKind.LAMP_FAILURE)
+MANY = 3
 RECENT_MS = 60 * HOUR_MS
 BY_DAY_MS = 12 * HOUR_MS
 
@@ -41,18 +43,29 @@ def matter_beside(
     low, high = could_begin(kind, start_ms, noon_ms)
     groups: dict[str, list[Episode]] = {}
     for episode in [*memory.open.values(), *memory.closed[-200:]]:
-        about = episode.kind in (FindingKind.SUPPLY_LOSS, FindingKind.COMMUNICATION_FAILURE)
-        if about and abs(episode.start_ms - start_ms) < RECENT_MS:
+        if episode.kind in GONE and abs(episode.start_ms - start_ms) < RECENT_MS:
             groups.setdefault(episode.incident, []).append(episode)
     for incident, members in groups.items():
         first = members[0]
-        if len(members) < 3 or first.cause_kind is CauseKind.GATEWAY:
+        lone = first.kind is FindingKind.LAMP_FAILURE and unordered(first.row, rows, street)
+        if (max(len(members), len(rows)) < MANY and not lone) or is_gateways(members):
             continue
         begun = could_begin(first.kind, first.start_ms, noon_ms)
         together = max(low, begun[0]) - min(high, begun[1]) <= COMMON_ONSET_MS
         if together and on_one_cable(rows, np.array([e.row for e in members]), street):
             return incident
     return ""
+
+
+def is_gateways(members: list[Episode]) -> bool:
+    """Whether a gateway is to blame, which takes no light."""
+    return members[0].cause_kind is CauseKind.GATEWAY
+
+
+def unordered(row: int, rows: Ints, street: Street) -> bool:
+    """Whether lamps hang on one feeder of which nobody knows the order: they may be neighbours."""
+    same = street.feeder[row] >= 0 and (street.feeder[rows] == street.feeder[row]).any()
+    return bool(same and street.segment[row] < 0)
 
 
 def could_begin(kind: FindingKind, start_ms: int, noon_ms: int) -> tuple[int, int]:

@@ -32,7 +32,7 @@ def as_the_city(habit: Floats, whole: Whole, asked: Bools) -> Floats:
         Sun's elevation at the first (or last) lit reading [degrees]; NaN while not known.
     whole : Whole
     asked : bool (n,)
-        Lamps that follow their feeder and not an own photocell.
+        Lamps that are asked: lit by night only, and long enough known.
     """
     padded = np.where(asked, habit, np.nan)
     members = np.where(whole.feeder >= 0, padded[np.maximum(whole.feeder, 0)], np.nan)

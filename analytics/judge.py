@@ -10,7 +10,7 @@ from analytics.company import matter_beside
 from analytics.confidence import confidence_of
 from analytics.device_events import Reports
 from analytics.findings import SENSOR_CREW, CauseKind, FindingKind
-from analytics.grid import HOUR_MS, Bools, Floats, Ints, Times, any_slot
+from analytics.grid import HOUR_MS, SLOT_MS, SLOTS, Bools, Floats, Ints, Times, any_slot
 from analytics.hysteresis import count_night
 from analytics.levels import Levels
 from analytics.memory import KIND_AT, KINDS, Episode, Memory
@@ -18,6 +18,7 @@ from analytics.nights import Night
 from analytics.outage import Darkness
 from analytics.rules import Rules
 from analytics.street import Street
+from analytics.sun import CIVIL_DARK_DEG, sun_elevation
 
 __all__ = ["Judge", "NameOf"]
 
@@ -130,9 +131,21 @@ class Judge:
         out: Bools = self.asleep & (night.n_heard == 0) & (night.n_lit >= 12)
         heard = self.asleep & (night.n_heard > 0)
         if heard.sum() >= 2 * self.rules.section:
-            off_ms = np.quantile(night.last_seen_ms[heard], 0.9)
+            # A feeder that burns by day is no measure of when the others are switched off.
+            off_ms = np.minimum(np.quantile(night.last_seen_ms[heard], 0.9), self.dawn_ms())
             out |= heard & (night.last_seen_ms < off_ms - 3 * HOUR_MS)
         return out
+
+    def dawn_ms(self) -> Times:
+        """When the darkness of the window ends, at each luminaire's place."""
+        time_ms = self.start_ms + SLOT_MS * np.arange(1, SLOTS + 1, dtype=np.int64)
+        ends = [
+            time_ms[sun_elevation(time_ms / 1000, lat, lon) < CIVIL_DARK_DEG].max(
+                initial=self.start_ms
+            )
+            for lat, lon in self.street.cells
+        ]
+        return np.array(ends, dtype=np.int64)[self.street.cell]
 
     def onset(self) -> Times:
         """When a darkness began: where known its first reading, else the start of the night."""

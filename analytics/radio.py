@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analytics.cause import Section, gateways_down, together, unnamed_gateways
+from analytics.cause import Section, dark_rows, gateways_down, together, unnamed_gateways
 from analytics.findings import CauseKind, FindingKind
 from analytics.grid import HOUR_MS, Bools
 from analytics.judge import Judge
@@ -71,7 +71,7 @@ def gateways(judge: Judge) -> list[Section]:
     heard = memory.last_seen_ms > 0
     found = gateways_down(silent, memory.last_seen_ms, heard, judge.street, judge.whole)
     found += unnamed_gateways(silent & heard, memory.last_seen_ms, judge.street)
-    return found + gateways_never_heard(judge)
+    return found + gateways_never_heard(judge) + rows_never_heard(judge)
 
 
 def gateways_never_heard(judge: Judge) -> list[Section]:
@@ -89,4 +89,23 @@ def gateways_never_heard(judge: Judge) -> list[Section]:
         s
         for s in gateways_down(never, since, ~judge.planned, judge.street, judge.whole)
         if len(s.rows) >= 8
+    ]
+
+
+def rows_never_heard(judge: Judge) -> list[Section]:
+    """Five and more in a row that never spoke, on a cable on which others do.
+
+    A fault older than the first reading, or devices that were never fitted: the crew that fits
+    them finds out, and once.
+    """
+    memory, street = judge.memory, judge.street
+    never = (memory.last_seen_ms == 0) & ~judge.planned & ~judge.is_open(FindingKind.SUPPLY_LOSS)
+    if memory.nights_judged < 2 or never.mean() > 0.5 or not never.any():
+        return []
+    start = judge.start_ms - int(memory.nights_judged) * 24 * HOUR_MS
+    return [
+        Section(rows, CauseKind.SEGMENT, int(street.segment[rows[0]]), start)
+        for rows in dark_rows(never, street, judge.whole, judge.rules.row)
+        if street.segment[rows[0]] >= 0
+        and (memory.last_seen_ms[street.line == street.line[rows[0]]] > 0).any()
     ]

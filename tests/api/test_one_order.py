@@ -1,0 +1,83 @@
+"""One cause, one order: silences that belong together, and silences that are over."""
+
+from dataclasses import replace
+
+import numpy as np
+from street_of_lamps import Street
+
+from analytics.grid import window_start
+from analytics.rules import Rules
+from api.assets import Supply
+from api.watch.feature_store import FeatureStore
+from api.watch.night_round import NightRound
+
+
+def judged(street, nights):
+    """Findings after each noon."""
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    store = street.store()
+    return [
+        engine.noon_round(store, window_start(street.first_night + night + 1)).findings
+        for night in range(nights)
+    ]
+
+
+def test_devices_of_one_feeder_that_stopped_in_one_moment_are_one_order():
+    street = Street(feeders=4, lamps=8, nights=5)
+    street.heard[1:7:2, street.at(1, 8) :] = False
+    last = judged(street, 5)[-1]
+    assert {f.device_id for f in last} == {"L0-01", "L0-03", "L0-05"}
+    assert {f.kind.value for f in last} == {"communication_failure"}
+    assert len({f.incident for f in last}) == 1
+
+
+def test_devices_that_stopped_on_different_days_are_their_own_orders():
+    street = Street(feeders=4, lamps=8, nights=6)
+    street.heard[1, street.at(1, 8) :] = False
+    street.heard[5, street.at(3, 2) :] = False
+    last = judged(street, 6)[-1]
+    assert len({f.incident for f in last}) == 2
+
+
+def test_five_in_a_row_that_never_spoke_are_one_order_for_those_who_fit_devices():
+    street = Street(feeders=4, lamps=10, nights=5)
+    street.heard[2:7, :] = False
+    last = judged(street, 5)[-1]
+    assert {f.device_id for f in last} == {f"L0-{i:02d}" for i in range(2, 7)}
+    assert {(f.kind.value, f.cause_id) for f in last} == {("communication_failure", "S0")}
+    assert len({f.incident for f in last}) == 1
+
+
+def test_a_few_that_never_spoke_are_not_there_yet():
+    street = Street(feeders=4, lamps=10, nights=5)
+    street.heard[2:6, :] = False
+    assert judged(street, 5)[-1] == []
+
+
+def test_a_device_that_comes_back_some_hours_after_its_feeder_is_no_order_of_its_own():
+    street = Street(feeders=4, lamps=6, nights=7, supply=Supply.MAINS)
+    street.assets = [replace(a, gateway="G") for a in street.assets]
+    street.heard[:6, street.at(1, 8) : street.at(4, 22)] = False
+    street.heard[2, street.at(1, 8) : street.at(5, 4)] = False
+    last = judged(street, 7)[-1]
+    assert {f.kind.value for f in last} == {"supply_loss"}
+    assert len({f.incident for f in last}) == 1
+    assert all(f.end_ms is not None for f in last)
+
+
+def test_a_gateway_that_is_back_by_noon_leaves_no_loss_of_supply_behind():
+    street = Street(feeders=4, lamps=6, nights=6, supply=Supply.MAINS)
+    street.heard[:6, street.at(1, 8) : street.at(4, 22.5)] = False
+    kinds = {f.kind.value for findings in judged(street, 6) for f in findings}
+    assert kinds == {"communication_failure"}
+
+
+def test_what_is_told_does_not_depend_on_the_order_of_the_devices():
+    street = Street(feeders=4, lamps=8, nights=5)
+    street.heard[1:7:2, street.at(1, 8) :] = False
+    told = {(f.device_id, f.incident) for f in judged(street, 5)[-1]}
+    order = np.random.default_rng(3).permutation(street.n)
+    street.assets = [street.assets[i] for i in order]
+    for name in ("lit", "gain", "stray_lx", "heard", "held"):
+        setattr(street, name, getattr(street, name)[order])
+    assert {(f.device_id, f.incident) for f in judged(street, 5)[-1]} == told
