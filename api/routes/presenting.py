@@ -60,7 +60,7 @@ WHY = {
 WHY_TOGETHER = {
     ("supply_loss", "segment"): N_("Neighbours on one stretch lost their power together."),
     ("supply_loss", "feeder"): N_("The devices on one feeder lost their power together."),
-    ("supply_loss", "cabinet"): N_("All feeders of one cabinet lost their power together."),
+    ("supply_loss", "cabinet"): N_("Feeders of one cabinet lost their power together."),
     ("supply_loss", "luminaire"): N_(
         "They lost their power in the same moment, near each other. What feeds them is not known."
     ),
