@@ -26,16 +26,20 @@ class DataDir:
     path : Path
     shared : bool
         Whether several processes each do their part in it (collect, rounds, api).
+    restoring : bool
+        Whether a backup is being put into it: then an unfinished one may lie there.
 
     Raises
     ------
     BadInputError
-        When the folder cannot be written, or another process holds it.
+        When the folder cannot be written, another process holds it, or a restore into it did not
+        finish.
     """
 
-    def __init__(self, path: Path, *, shared: bool = False) -> None:
+    def __init__(self, path: Path, *, shared: bool = False, restoring: bool = False) -> None:
         self.path = path
         self._shared = shared
+        self._restoring = restoring
         self._lock = -1
 
     @property
@@ -69,6 +73,11 @@ class DataDir:
         return self.path / "rounds.json"
 
     @property
+    def unfinished(self) -> Path:
+        """Stands there from a restore's beginning to its end."""
+        return self.path / ".restoring"
+
+    @property
     def broker(self) -> Path:
         """What an embedded broker keeps."""
         return self.path / "broker"
@@ -92,6 +101,12 @@ class DataDir:
                 f"the data folder {self.path} is in use by process {holder or '?'}",
                 remedy="Stop that process, or name another folder with --data.",
             ) from error
+        if self.unfinished.exists() and not self._restoring:
+            os.close(self._lock)
+            raise BadInputError(
+                f"a restore into {self.path} did not finish",
+                remedy="Run `ljusvakt restore` again with this folder.",
+            )
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
         return self

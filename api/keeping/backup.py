@@ -92,24 +92,30 @@ def back_up(data: Path, out: Path, *, now_ms: int, told: Told = lambda _: None) 
 def restore(backup: Path, data: Path, *, told: Told = lambda _: None) -> dict[str, Any]:
     """Put a backup into an empty data folder and check that it holds what was noted.
 
+    A folder in which a restore did not finish, however it ended, is used by nobody until it is
+    restored again, from the beginning.
+
     Raises
     ------
     BadInputError
         If it is no backup, is damaged, or the data folder is in use or not empty.
     LjusvaktError
-        If what was restored is not what was backed up.
+        If there is no room, or what was restored is not what was backed up.
     """
     manifest = _manifest(backup)
     told("checking the backup")
     _check_files(backup, manifest["files"])
-    with DataDir(data):
-        if kept := [path.name for path in data.iterdir() if path.name != ".lock"]:
-            raise BadInputError(
-                f"{data} is not empty: {', '.join(sorted(kept)[:5])}",
-                remedy="Restore into a new folder, or move the old data away.",
-            )
-        for name in sorted(manifest["files"]):
-            _copy_file(backup / name, data / name)
+    with DataDir(data, restoring=True) as folder:
+        _make_empty(folder)
+        try:
+            _write_durably(folder.unfinished, b"")
+            for name in sorted(manifest["files"]):
+                _copy_file(backup / name, data / name)
+        except OSError as error:
+            raise LjusvaktError(
+                f"{data} cannot take the backup: {error.strerror}",
+                remedy="Make room there, then restore again.",
+            ) from error
         told("checking what was restored")
         _check_files(data, manifest["files"])
         for database in ("journal.db", _LEDGER):
@@ -120,7 +126,25 @@ def restore(backup: Path, data: Path, *, told: Told = lambda _: None) -> dict[st
                 f"the readings in {data} are not those of the backup",
                 remedy="Do not use it; restore again from another copy.",
             )
+        folder.unfinished.unlink()
     return manifest
+
+
+def _make_empty(folder: DataDir) -> None:
+    """Clear away what an unfinished restore left; anything else is somebody's data."""
+    kept = [path for path in folder.path.iterdir() if path.name != ".lock"]
+    if kept and not folder.unfinished.exists():
+        names = sorted(path.name for path in kept)
+        raise BadInputError(
+            f"{folder.path} is not empty: {', '.join(names[:5])}",
+            remedy="Restore into a new folder, or move the old data away.",
+        )
+    # The mark goes last: cut off in between, the rest is still known as unfinished.
+    for path in sorted(kept, key=lambda path: path == folder.unfinished):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def contents_of(data: Path) -> dict[str, dict[str, int]]:
@@ -172,7 +196,8 @@ def _copy_database(source: Path, target: Path) -> None:
             os.close(handle)
     except sqlite3.Error as error:
         raise LjusvaktError(
-            f"{source} cannot be copied: {error}", remedy="`ljusvakt doctor` checks it."
+            f"{source} cannot be copied to {target.parent}: {error}",
+            remedy="Look whether there is room; `ljusvakt doctor` checks what is copied.",
         ) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.datadir import DataDir
 from api.errors import LjusvaktError
 from api.ledger.base import Database
 from api.settings import Settings
@@ -82,6 +83,9 @@ def _folder(settings: Settings) -> Check:
     folder = settings.data_dir
     if not folder.exists():
         return Check("folder", ok=True, detail=f"{folder} will be made")
+    if DataDir(folder).unfinished.exists():
+        why = f"a restore into {folder} did not finish"
+        return Check("folder", False, why, "Run `ljusvakt restore` again with it.")
     probe = folder / ".doctor"
     try:
         probe.write_bytes(b"")

@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 from api.cli import app
 from api.datadir import DataDir
-from api.errors import BadInputError, NotFoundError
+from api.errors import BadInputError, LjusvaktError, NotFoundError
+from api.keeping import backup as keeping
 from api.keeping.backup import MANIFEST, back_up, contents_of, restore
+from api.keeping.doctor import examine
+from api.settings import Settings
 from ingest.batch import BadMessage, Batch
 from ingest.journal import Journal, JournalReader
 from ingest.reading import Quantity
@@ -286,6 +289,35 @@ def test_b08_restoring_over_data_or_beside_a_running_program_is_refused(
         restore(tmp_path / "backup", data.path)
     with DataDir(tmp_path / "busy"), pytest.raises(BadInputError, match="in use by process"):
         restore(tmp_path / "backup", tmp_path / "busy")
+
+
+@pytest.mark.parametrize(
+    "stopped_by", [OSError(28, "No space left on device"), KeyboardInterrupt()]
+)
+def test_b08_a_restore_that_was_cut_off_is_used_by_nobody_and_can_be_run_again(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_by: BaseException
+) -> None:
+    taken = back_up(data.path, tmp_path / "backup", now_ms=0)
+    new, copied = tmp_path / "new", keeping._copy_file
+
+    def cut_off(source: Path, target: Path) -> None:
+        if source.name == "journal.db":
+            target.write_bytes(b"half")
+            raise stopped_by
+        copied(source, target)
+
+    monkeypatch.setattr(keeping, "_copy_file", cut_off)
+    expected = LjusvaktError if isinstance(stopped_by, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="No space left" if expected is LjusvaktError else None):
+        restore(tmp_path / "backup", new)
+    with pytest.raises(BadInputError, match="did not finish"), DataDir(new):
+        pass
+    found = {check.name: check for check in examine(Settings(data_dir=new))}
+    assert not found["folder"].ok
+    monkeypatch.setattr(keeping, "_copy_file", copied)
+    assert restore(tmp_path / "backup", new) == taken
+    with DataDir(new):
+        assert contents_of(new) == taken["contents"]
 
 
 def test_a_backup_into_a_folder_with_something_in_it_is_refused(data: Data) -> None:
