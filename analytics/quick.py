@@ -7,9 +7,9 @@ import numpy as np
 from analytics.cause import Section, Whole, dead_sections
 from analytics.coincidence import one_matter
 from analytics.dimming import Expectation
-from analytics.findings import CauseKind
+from analytics.findings import CauseKind, FindingKind
 from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times, any_slot
-from analytics.memory import Memory
+from analytics.memory import KIND_AT, Memory
 from analytics.nights import DARK_BELOW, LEAST_LIT_LX
 from analytics.rules import Rules
 from analytics.street import Street
@@ -17,6 +17,8 @@ from analytics.street import Street
 __all__ = ["AT_ONCE_MS", "TOLD_MS", "quick_look"]
 
 MINUTE_MS = 60_000
+CLOCK_OFF_MS = 110 * MINUTE_MS  # clocks are seldom wrong by more, but for time zones
+WHOLE_FEEDER = 0.8
 WAIT_AT_MOST_MS = 40 * MINUTE_MS
 HANDED_OVER_MS = 60 * MINUTE_MS
 TOLD_MS = 15 * MINUTE_MS  # a device that restarts speaks again within that
@@ -40,6 +42,7 @@ def quick_look(
     planned: Bools,
     told_ms: Times,
     resumed_ms: Times,
+    taken_back: Bools | None = None,
     gateways_heard: Callable[[], Times] | None = None,
 ) -> list[Section]:
     """Sections that went dark or silent in the open window.
@@ -59,6 +62,8 @@ def quick_look(
         where it did not.
     resumed_ms : int64 (n,)
         When each was first heard again after hours without a word; 0 where it was not away.
+    taken_back : bool (n,), optional
+        Of which a loss of supply was told in the last weeks that noon did not bear out.
     gateways_heard : callable, optional
         Gives when each gateway last spoke itself, int64 (g,); asked only where it would tell a
         silent feeder from its gateway.
@@ -95,6 +100,11 @@ def quick_look(
         found = [s for s in wider if dead[s.rows].sum() >= 3]
     last_alive = np.where(gasped & (stopped > 0), 1, stopped)
     found = [s for s in found if not waits(s, onset, last_alive, street, whole, now_ms)]
+    # What keeps talking has its supply, or a battery: the clock of the feeder may be to blame.
+    talks = fresh & ~silent & ~gasped
+    ends_ms = dark_hours(expected, group, start_ms)
+    suspect = clock_suspect(memory, taken_back)
+    found = [s for s in found if not may_be_clock(s, dead, talks, suspect, ends_ms, street, whole)]
     found += dark_tunnels(dead, known, onset, street, found)
     mute = silent | with_them
     # A gateway that has just come back hands over one device after another.
@@ -136,6 +146,51 @@ def waits(
     others = others[alive_ms[others] > 0]
     spoke = alive_ms[others] > int(onset_ms[rows].max())
     return bool(len(others)) and bool(spoke.mean() < 0.5)
+
+
+def dark_hours(expected: Sequence[Expectation], group: Ints, start_ms: int) -> tuple[Times, Times]:
+    """When each luminaire's hours of light begin and end in this window: int64 (n,) each."""
+    lit = np.stack([e.lit for e in expected])
+    last = lit.shape[1] - np.argmax(lit[:, ::-1], axis=1)
+    ends = np.where(lit.any(axis=1), last, 0)
+    begins = np.argmax(lit, axis=1)
+    return start_ms + begins[group] * SLOT_MS, start_ms + ends[group] * SLOT_MS
+
+
+def clock_suspect(memory: Memory, taken_back: Bools | None) -> Bools:
+    """Luminaires that switched wrongly of late, or seemed without supply and were not."""
+    k = KIND_AT[FindingKind.SWITCHING_ERROR]
+    found: Bools = (memory.hits[:, k] > 0) | memory.raised[:, k]
+    return found if taken_back is None else found | taken_back
+
+
+def may_be_clock(
+    section: Section,
+    dead: Bools,
+    talks: Bools,
+    suspect: Bools,
+    hours_ms: tuple[Times, Times],
+    street: Street,
+    whole: Whole,
+) -> bool:
+    """Whether whole feeders that are dark but talk may have been switched off too early, or late.
+
+    In the last hours before dawn a wrong clock looks the same, it is day before a crew comes, and
+    noon tells them apart; so at dusk where the feeder switched wrongly the night before. Part of a
+    feeder has no clock of its own.
+    """
+    rows = section.rows
+    begins, ends = hours_ms[0][rows], hours_ms[1][rows]
+    if street.tunnel[rows].any() or not talks[rows].all() or (street.feeder[rows] < 0).any():
+        return False
+    members = whole.feeder[np.unique(street.feeder[rows])]
+    members = members[members >= 0]
+    members = members[talks[members]]
+    if dead[members].mean() < WHOLE_FEEDER:
+        return False
+    near_dawn = section.start_ms >= int(np.median(ends)) - CLOCK_OFF_MS
+    at_dusk = section.start_ms <= int(np.median(begins)) + CLOCK_OFF_MS
+    return near_dawn or (at_dusk and bool(suspect[rows].mean() > 0.5))
 
 
 def last_word_was_loss(told_ms: Times, seen_ms: Times) -> Bools:
@@ -200,6 +255,10 @@ def dark_now(
     first = np.argmax(run, axis=1)
     since = np.where(count > 0, start_ms + (low + first) * SLOT_MS, 0).astype(np.int64)
     never_lit = last_bright < 0
+    # Who was dark the night before, and has not been seen lit since, went then.
+    since = np.where(
+        (count > 0) & never_lit & (memory.dark_since_ms > 0), memory.dark_since_ms, since
+    )
     patient = np.where(never_lit & (count < 4), False, count >= 2)
     fresh = any_slot(seen[:, -min(4, width) :])
     return patient & np.isfinite(memory.own_lx), since, fresh

@@ -58,6 +58,7 @@ CATCH_UP_NIGHTS = 40
 EVENT_DAYS = 14
 HOUR_MS = 3_600_000
 LIGHT_LOOKS_BACK_MS = 6 * HOUR_MS
+TAKEN_BACK_MS = 14 * DAY_MS
 PLANNED_AT_MOST_MS = 14 * DAY_MS
 
 
@@ -188,6 +189,7 @@ class NightRound:
                 seen.gasp_ms, self._supply_told(readings, now_ms, shift_ms=seen.shift_ms)
             ),
             resumed_ms=seen.resumed_ms,
+            taken_back=self._published.taken_back(now_ms - TAKEN_BACK_MS, self.street.n),
             gateways_heard=GatewayWords(
                 readings, self.plan, since_ms=now_ms - LIGHT_LOOKS_BACK_MS, now_ms=now_ms
             ),

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from analytics.confidence import confidence_of
 from analytics.findings import CauseKind, FindingKind, Severity
+from analytics.grid import Bools
 from analytics.memory import Episode
 from api.findings import NamedFinding
 from api.street.street_plan import StreetPlan
@@ -176,6 +179,17 @@ class Published:
                 self._rows.append(self._new(e, {}, now_ms))
                 self._rows[-1].settled = False
         return len(self._rows) > before
+
+    def taken_back(self, since_ms: int, n: int) -> Bools:
+        """Luminaires of which a loss of supply was told since then and taken back: bool (n,)."""
+        out = np.zeros(n, dtype=bool)
+        out[[
+            r.row
+            for r in self._rows
+            if r.withdrawn and r.kind is FindingKind.SUPPLY_LOSS
+            and r.raised_ms >= since_ms and r.row >= 0
+        ]] = True  # fmt: skip
+        return out
 
     def findings(self) -> list[NamedFinding]:
         """The complete picture."""

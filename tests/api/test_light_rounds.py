@@ -253,3 +253,54 @@ def test_light_and_noon_rounds_end_in_the_same_findings(seed):
     assert said(ends[0]) == said(ends[1])
     assert {f.incident for f in ends[0].findings} == {f.incident for f in ends[1].findings}
     assert min(f.raised_ms for f in ends[1].findings) < min(f.raised_ms for f in ends[0].findings)
+
+
+def clock_off_by(street, feeder, hours, *, first=1):
+    """A feeder's clock goes wrong: off so long before dawn, or on so long after dusk."""
+    for lamp, asset in enumerate(street.assets):
+        if asset.feeder != feeder:
+            continue
+        wrong = int(abs(hours) * 3600 / street.interval_s)
+        for night in range(first, street.nights):
+            at = slice(street.at(night), street.at(night + 1))
+            burning = np.flatnonzero(street.lit[lamp, at] > 0)
+            dark = burning[-wrong:] if hours < 0 else burning[:wrong]
+            street.lit[lamp, street.at(night) + dark] = 0
+    return street
+
+
+def light_rounds_of(street, nights):
+    """Incidents of supply after all light rounds and noons."""
+    store = street.store()
+    engine = engine_of(street, store)
+    for night in range(1, nights):
+        for minute in range(10, 24 * 60, 10):
+            result = engine.light_round(store, street.moment(night, minute / 60))
+        result = engine.noon_round(store, window_start(street.first_night + night + 1))
+    return {f.incident for f in result.findings if f.kind.value == "supply_loss"}
+
+
+@pytest.mark.slow
+def test_a_clock_that_switches_off_before_dawn_calls_nobody_out_at_night():
+    street = clock_off_by(Street(feeders=3, lamps=8, nights=5), "F0", -1.2)
+    assert light_rounds_of(street, 5) == set()
+
+
+@pytest.mark.slow
+def test_a_clock_that_switches_on_late_calls_out_once_at_most():
+    street = clock_off_by(Street(feeders=3, lamps=8, nights=7), "F0", 1.5)
+    assert len(light_rounds_of(street, 7)) <= 1
+
+
+@pytest.mark.parametrize("what", ["part of a feeder", "silent feeder"])
+def test_what_goes_before_dawn_and_cannot_be_a_clock_is_told_at_once(what):
+    supply = Supply.BATTERY if what == "part of a feeder" else Supply.MAINS
+    street = Street(feeders=3, lamps=12, supply=supply)
+    street.assets = [replace(a, gateway="G") for a in street.assets]
+    if what == "part of a feeder":
+        street.lit[3:8, street.at(1, 15.5) :] = 0
+    else:
+        street.heard[:12, street.at(1, 15.5) :] = False
+    store = street.store()
+    minute, _ = first_word(engine_of(street, store), store, street, 15.5, minutes=80)
+    assert minute is not None
