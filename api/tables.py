@@ -529,8 +529,15 @@ def csv_text(columns: Mapping[str, Sequence[Any]], *, times: Iterable[str] = ())
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([safe_cell(name) for name in columns])
     for row in records(columns, times):
-        writer.writerow(["" if cell is None else safe_cell(cell) for cell in row])
+        writer.writerow([csv_cell(cell) for cell in row])
     return out.getvalue()
+
+
+def csv_cell(cell: Any) -> Any:
+    """Empty where nothing is known, and true or false as every program reads it."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return "" if cell is None else safe_cell(cell)
 
 
 def json_lines(columns: Mapping[str, Sequence[Any]], *, times: Iterable[str] = ()) -> str:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -47,9 +48,21 @@ def say(facts: dict[str, Any], *, as_json: bool) -> None:
         return
     width = max(len(name) for name in facts)
     for name, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
-        shown = round(shown, 3) if isinstance(shown, float) else shown
-        sys.stdout.write(f"{name.replace('_', ' '):<{width}}  {shown}\n")
+        sys.stdout.write(f"{name.removesuffix('_ms').replace('_', ' '):<{width}}  ")
+        sys.stdout.write(f"{shown(name, value)}\n")
+
+
+def shown(name: str, value: object) -> object:
+    """A fact as people read it: moments as moments, thousands apart, lists as words."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if name == "time_ms":
+            return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(str, cast("list[object]", value)))
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def running(work: Coroutine[Any, Any, T]) -> T:

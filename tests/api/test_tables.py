@@ -283,3 +283,9 @@ def test_a_zone_that_does_not_exist_is_named():
         time_zone("Sverige")
     with pytest.raises(BadInputError):
         time_zone("../etc/passwd")
+
+
+def test_yes_and_no_are_written_as_programs_read_them() -> None:
+    assert csv_text({"a": [True, False, None], "b": [1, "=x", 0.5]}) == (
+        "a,b\ntrue,1\nfalse,'=x\n,0.5\n"
+    )

@@ -33,6 +33,7 @@ from api.operations.work_orders import (
 __all__ = ["follow", "load_orders"]
 
 STAYS_REJECTED = frozenset({Rejection.INTENTIONAL.value, Rejection.NOT_OURS.value})
+PLACE_DECIMALS = 6  # of a degree: a decimetre
 
 
 def load_orders(work: Work, incidents: Sequence[IncidentRow]) -> None:
@@ -151,8 +152,8 @@ def describe(
     stands = [work.assets[m.device_id] for m in members if m.device_id in work.assets]
     places = [(a.lat, a.lon) for a in stands if a.lat is not None and a.lon is not None]
     if places:
-        order.lat = sum(lat for lat, _ in places) / len(places)
-        order.lon = sum(lon for _, lon in places) / len(places)
+        order.lat = round(sum(lat for lat, _ in places) / len(places), PLACE_DECIMALS)
+        order.lon = round(sum(lon for _, lon in places) / len(places), PLACE_DECIMALS)
     order.area = most_common(a.area for a in stands) or order.area
     order.site = most_common(a.site for a in stands) or order.site
     known = [work.exposure[m.device_id] for m in members if m.device_id in work.exposure]
