@@ -5,11 +5,15 @@ import numpy as np
 from analytics.findings import FindingKind
 from analytics.grid import Bools, Floats
 from analytics.judge import Judge
-from analytics.levels import first_nights, spread
+from analytics.levels import first_nights, last_median, spread
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.rules import Rules
 from analytics.street import Street
+
+EVERY_SLOT = 0.4  # of the own lamp: what a burning one adds even where the sky is misjudged
+TELLING_WINDOW = 3.0  # information of a window that is used, and of three windows that is enough:
+ENOUGH = 20.0  # its root is the ratio over its standard error
 
 __all__ = ["judge_day_burning", "own_light_by_day", "settle_day_burning"]
 
@@ -25,11 +29,11 @@ def own_light_by_day(memory: Memory) -> tuple[Floats, Floats]:
     ratio, information : float32 (n,)
         NaN where the three windows weigh too little.
     """
-    usable = memory.information > 8
+    usable = memory.information > TELLING_WINDOW
     weight = np.where(usable, memory.information, 0).sum(axis=1)
     light = np.where(usable, memory.surplus, 0).sum(axis=1)
     usual = np.clip(np.nan_to_num(first_nights(memory.ref_surplus)), -0.3, 0.3)
-    enough = (usable.sum(axis=1) >= 2) & (weight > 40)
+    enough = (usable.sum(axis=1) >= 2) & (weight > ENOUGH)
     with np.errstate(invalid="ignore"):
         ratio = np.where(enough, light / np.maximum(weight, 1) - usual, np.nan)
     return ratio.astype(np.float32), weight.astype(np.float32)
@@ -41,7 +45,8 @@ def judge_day_burning(
     """Lamps that burn by day.
 
     With watts, power by day decides alone: clouds and sun do not matter. With light alone the
-    surplus must be what this lamp can give; more than that is direct sun, whatever it looks like.
+    surplus must be what this lamp can give, and be there whenever the sky lets it be seen; more
+    than that, or now and then, is direct sun.
 
     Returns
     -------
@@ -55,6 +60,7 @@ def judge_day_burning(
     with np.errstate(invalid="ignore"):
         by_light = (ratio > rules.surplus_low) & (ratio < rules.surplus_high)
         by_light &= ratio > 3 * scatter
+        by_light &= last_median(memory.least_surplus, 3, 1) > EVERY_SLOT
         by_watts = night.power_day > rules.power_by_day
         burning = np.where(watts, by_watts, by_light & memory.frozen)
         dark = np.where(watts, night.power_day < 0.1, ratio < 0.3)

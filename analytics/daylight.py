@@ -13,6 +13,9 @@ from analytics.sun import clear_sky_log_lux
 
 __all__ = ["Daylight", "daylight", "fit_sky_share", "seen_saturated"]
 
+TWILIGHT_FROM_DEG = -3.0
+TELLING = 1.0  # information of one slot from which its surplus is worth a look
+PEERS_LIT = 0.5  # log: twilight brighter than the day was is the peers' own lamps
 SKY_FROM_DEG = -0.7  # below it the street is lit and the sky no longer rules the reading
 SUN_FROM_DEG = 3.0  # above it no lamp burns and dusk switching is over
 CLIP = 0.15  # residuals beyond this around the device's median are direct sun or passing shade
@@ -36,8 +39,8 @@ class Daylight:
     n_am, n_pm : uint8 (n,)
     surplus, information : float32 (n,)
         Weighted sum of light beyond the sky's in units of the own lamp, and the sum of weights.
-    usual : float32 (n,)
-        `log(lux) - log(peers' sky)`, the value that `fit_sky_share` learns from.
+    least_surplus : float32 (n,)
+        What a quarter of the slots that tell stay below, in units of the own lamp.
     """
 
     response_am: Floats
@@ -46,6 +49,7 @@ class Daylight:
     n_pm: Ints
     surplus: Floats
     information: Floats
+    least_surplus: Floats
 
 
 def usable_log(lux: Floats, resolution_lx: Floats, max_lx: Floats) -> Floats:
@@ -179,7 +183,9 @@ def daylight(
     y = usable_log(lux, resolution_lx, max_lx)
     course = clear_sky_log_lux(elevation)
     y -= course  # what is left changes slowly, so that readings some minutes apart compare
-    held = held_readings(y, reach_of(lux))
+    # What the lamps light at dawn is not repeated into the day, nor is the day into dusk.
+    day = elevation > SKY_FROM_DEG
+    held = np.where(day, held_readings(np.where(day, y, np.float32(np.nan)), reach_of(lux)), y)
     sun = elevation > SUN_FROM_DEG
     fresh = np.isnan(share)
     if fresh.any():
@@ -199,9 +205,31 @@ def daylight(
         use = part if part.ndim == 1 else part[few]
         mean[few], _ = clipped_mean(seen[few], weight_row[few], use, least=LEAST_LOW_SLOTS)
     log_sky = sky[peers] + course
+    lampless = np.where(lamps_off(sky, elevation, peers), log_sky, np.float32(np.nan))
     gained = gain_in_full_sun(seen, log_sky, share, own_lx)
-    surplus, information = surplus_light(lux, log_sky, share + gained, own_lx, max_lx)
-    return Daylight(am, pm, n_am, n_pm, surplus, information), share
+    told = surplus_light(lux, lampless, share + gained, own_lx, max_lx)
+    return Daylight(am, pm, n_am, n_pm, *told), share
+
+
+def lamps_off(sky: Floats, elevation: Floats, peers: Ints) -> Bools:
+    """Slots in which the peers see nothing but the sky, though dawn and dusk are lamps' time too.
+
+    Parameters
+    ----------
+    sky : float32 (groups, s)
+        Log of the peers' sky over a clear one's course.
+    elevation : float32 (s,) or (n, s)
+    peers : int32 (n,)
+
+    Returns
+    -------
+    bool (n, s)
+    """
+    high = elevation if elevation.ndim == 1 else elevation[0]
+    (usual,) = row_quantiles(np.where(high > SUN_FROM_DEG, sky, np.float32(np.nan)), 0.5)
+    with np.errstate(invalid="ignore"):
+        dark = sky <= (usual + PEERS_LIT)[:, None]
+    return dark[peers] | (elevation > SKY_FROM_DEG)
 
 
 def clipped_mean(
@@ -239,8 +267,11 @@ def gain_in_full_sun(seen: Floats, sky: Floats, share: Floats, own_lx: Floats) -
 
 def surplus_light(
     lux: Floats, sky: Floats, share: Floats, own_lx: Floats, max_lx: Floats
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, Floats]:
     """Light by day beyond the sky's, in units of the own lamp, with what it weighs.
+
+    The third part is what a quarter of the telling slots stay below: a lamp that burns adds its
+    light in every one of them, the sun between two houses in some. NaN with fewer than three.
 
     The error of the prediction is a fifth of it (sky) plus a tenth of the own lamp; slots in which
     the sky outshines the lamp six times say nothing and are left out.
@@ -253,7 +284,10 @@ def surplus_light(
     extra = np.where(good, lux - predicted, np.float32(0))
     surplus = (weight * extra).sum(axis=1) * own[:, 0]
     information = weight.sum(axis=1) * own[:, 0] ** 2
-    return surplus.astype(np.float32), information.astype(np.float32)
+    telling = weight * own**2 > TELLING
+    (least,) = row_quantiles(np.where(telling, extra / own, np.float32(np.nan)), 0.25)
+    least = np.where(count(telling) >= 3, least, np.float32(np.nan))
+    return surplus.astype(np.float32), information.astype(np.float32), least.astype(np.float32)
 
 
 def seen_saturated(lux: Floats) -> Floats:

@@ -150,6 +150,7 @@ def push(memory: Memory, night: Night, levels: Levels, alone: Floats, street: St
         (memory.responses, levels.response),
         (memory.surplus, night.surplus),
         (memory.information, np.nan_to_num(night.information)),
+        (memory.least_surplus, night.least_surplus),
     ]
     for history, newest in news:
         history[:, :-1] = history[:, 1:]

@@ -85,10 +85,12 @@ class Memory:
         Shortest interval between two readings that a day has shown [min]; see `analytics.pace`.
     ref_* : float32 (n, 10)
         Values of the nights that are learned from, NaN where still open.
+    surplus, information, least_surplus : float32 (n, 3)
+        Light by day of the last windows, see `analytics.daylight.Daylight`.
     levels, responses : float32 (n, 30)
         A' and C of the last nights, newest last.
     best_first, best_last : float32 (n, 3)
-        The highest suns by which it was seen lit, in the evening and in the morning, whatever night.
+        The highest suns by which it was seen lit, in the evening and in the morning.
     excess, watched : float32 (n, 6)
         Comings and goings beyond the usual, and the readings that could show them, newest last.
     hits, misses, clears : uint8 (n, kinds)
@@ -129,6 +131,7 @@ class Memory:
     responses: Floats
     surplus: Floats
     information: Floats
+    least_surplus: Floats
     late_levels: Floats
     leaves: Floats
     hits: Ints
@@ -207,6 +210,7 @@ class Memory:
             responses=floats(n, LOOK_BACK),
             surplus=floats(n, 3),
             information=floats(n, 3),
+            least_surplus=floats(n, 3),
             late_levels=floats(n, LOOK_BACK),
             leaves=floats(LOOK_BACK),
             hits=ints(n, kinds),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analytics.asked import Asked, asked_of
-from analytics.daylight import SKY_FROM_DEG, daylight, seen_saturated
+from analytics.daylight import TWILIGHT_FROM_DEG, daylight, seen_saturated
 from analytics.dimming import Expectation
 from analytics.equal_runs import Run, equal_runs
 from analytics.grid import (
@@ -118,7 +118,7 @@ class Night:
         0.8 quantile at full light [lx]: the night's own lit level.
     own_lx : float32
         The level the dark counts were made with.
-    response_am, response_pm, surplus, information : float32
+    response_am, response_pm, surplus, information, least_surplus : float32
         See `analytics.daylight.Daylight`.
     n_am, n_pm : int32
     share : float32
@@ -182,6 +182,7 @@ class Night:
     response_pm: Floats
     surplus: Floats
     information: Floats
+    least_surplus: Floats
     n_am: Ints
     n_pm: Ints
     share: Floats
@@ -458,7 +459,7 @@ def sunlight(
 ) -> None:
     """Daylight response and surplus light by day; tunnels see no sky and keep NaN."""
     elevation = np.stack([e.elevation for e in expected])
-    columns = np.flatnonzero((elevation > SKY_FROM_DEG).any(axis=0))
+    columns = np.flatnonzero((elevation > TWILIGHT_FROM_DEG).any(axis=0))
     if not len(columns):
         return
     x = lux[:, columns]
@@ -467,7 +468,7 @@ def sunlight(
     if street.tunnel.any():
         x = np.where(street.tunnel[:, None], np.float32(np.nan), x)
     if not one_sun:
-        x = np.where(sun > SKY_FROM_DEG, x, np.float32(np.nan))
+        x = np.where(sun > TWILIGHT_FROM_DEG, x, np.float32(np.nan))
     found, out.share = daylight(
         x,
         sun,
@@ -482,6 +483,7 @@ def sunlight(
     out.response_am, out.response_pm = found.response_am, found.response_pm
     out.n_am, out.n_pm = found.n_am, found.n_pm
     out.surplus, out.information = found.surplus, found.information
+    out.least_surplus = found.least_surplus
 
 
 def status_bits(out: Night, status: Floats) -> None:

@@ -1,7 +1,7 @@
 """Daylight, surplus light and runs of equal readings against their loops."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles import lighting_loops as loops
@@ -73,9 +73,13 @@ def test_a_run_counts_the_same_on_any_day():
 )
 def test_surplus_light_is_that_of_the_loop(lux, sky, share, own):
     top = np.full(DEVICES, 60, dtype=np.float32)
-    surplus, information = surplus_light(lux, sky, share, own, top)
+    surplus, information, least = surplus_light(lux, sky, share, own, top)
+    predicted = np.exp(share[:, None] + sky)
+    margin = 1 / (0.2 * predicted / own[:, None].clip(1) + 0.1) ** 2
+    assume((np.abs(margin - 1) > 1e-3).all())
     for i in range(DEVICES):
-        total, weights = loops.surplus_light(lux[i], sky[i], share[i], own[i], top[i])
+        total, weights, quarter = loops.surplus_light(lux[i], sky[i], share[i], own[i], top[i])
+        np.testing.assert_allclose(least[i], quarter, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(information[i], weights, rtol=2e-4)
         np.testing.assert_allclose(surplus[i], total, rtol=2e-3, atol=2e-3 * weights + 1e-6)
 
@@ -99,9 +103,12 @@ def test_surplus_light_does_not_depend_on_the_unit_of_light():
     lux = np.array([[30, 42, 55]], dtype=np.float32)
     sky = np.log(np.array([[100, 200, 300]], dtype=np.float32))
     share, own, top = (np.array([v], dtype=np.float32) for v in (np.log(0.1), 20, 1000))
-    one, weight = surplus_light(lux, sky, share, own, top)
-    ten, same = surplus_light(10 * lux, sky + np.float32(np.log(10)), share, 10 * own, 10 * top)
+    one, weight, least = surplus_light(lux, sky, share, own, top)
+    ten, same, as_low = surplus_light(
+        10 * lux, sky + np.float32(np.log(10)), share, 10 * own, 10 * top
+    )
     np.testing.assert_allclose(ten / same, one / weight, rtol=1e-4)
+    np.testing.assert_allclose(as_low, least, rtol=1e-4)
 
 
 def test_a_sensor_that_ends_early_is_asked_by_the_low_sun():

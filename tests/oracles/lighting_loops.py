@@ -112,9 +112,10 @@ def group_medians(values, groups):
 
 
 def surplus_light(lux, sky, share, own_lx, max_lx):
-    """Light beyond the sky's in units of the own lamp, and its weight, for one device."""
+    """One device's light beyond the sky's in units of the own lamp, its weight, its low quarter."""
     own = max(own_lx, 1.0)
     total = weights = 0.0
+    told = []
     for x, s in zip(lux, sky, strict=True):
         predicted = math.exp(share + s)
         if math.isnan(x) or math.isnan(s) or x >= 0.9 * max_lx or predicted >= 6 * own:
@@ -122,7 +123,9 @@ def surplus_light(lux, sky, share, own_lx, max_lx):
         w = 1 / (0.2 * predicted + 0.1 * own) ** 2
         total += w * (x - predicted) * own
         weights += w * own**2
-    return total, weights
+        if w * own**2 > 1:
+            told.append((x - predicted) / own)
+    return total, weights, quantile(told, 0.25) if len(told) >= 3 else math.nan
 
 
 def clipped_mean(seen, weight, use, least=4):
