@@ -23,6 +23,7 @@ from api.auth import (
     uses_https,
 )
 from api.i18n import LANGUAGES, Words, choose_language
+from api.routes.error_words import EXPLAINED
 from api.services import Services, services_of
 
 __all__ = ["THEMES", "error_page", "json_in_page", "new_key", "page", "static", "words_of"]
@@ -192,5 +193,6 @@ def error_page(request: Request, status: int, title: str, detail: str) -> Respon
         principal=principal,
         status=status,
         title=words.text(title),
-        detail=detail,
+        # What the API says of it is for programs, and in English.
+        detail=words.text(EXPLAINED[title]) if title in EXPLAINED else detail,
     )

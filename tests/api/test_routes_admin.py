@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from contracts.seeded_city import NOW_MS, client_over
+from contracts.seeded_city import NOW_MS, client_over, seeded_services
 from fastapi.testclient import TestClient
 
+from api.problems import TITLES
+from api.routes.error_words import EXPLAINED
 from api.services import Services
 
 Acting = Callable[..., TestClient]
@@ -213,3 +215,29 @@ def test_a_real_inventory_goes_the_same_way(
     assert done.json()["added"] == 2477
     assert len(services.ledger.assets()) == before + 2477
     assert one.post(URL, files=files, data=form).json()["same"] == 2477
+
+
+@pytest.mark.parametrize(
+    ("address", "status"), [("/orders/999", 404), ("/admin/users/nobody", 404), ("/nowhere", 404)]
+)
+def test_an_error_page_speaks_one_language(admin: TestClient, address: str, status: int) -> None:
+    answers = {lang: admin.get(address, params={"lang": lang}) for lang in ("sv", "en")}
+
+    assert [a.status_code for a in answers.values()] == [status, status]
+    assert "<h1>Finns inte</h1>" in answers["sv"].text
+    assert "Det finns inget på den här adressen" in answers["sv"].text
+    assert "Not found" not in answers["sv"].text
+    assert "<h1>Not found</h1>" in answers["en"].text
+
+
+def test_every_title_of_an_error_that_is_explained_is_one_that_is_used() -> None:
+    assert set(EXPLAINED) <= set(TITLES.values())
+
+
+def test_a_list_of_people_with_nobody_in_it_says_so(tmp_path: Path) -> None:
+    """The demo's door is open before anybody has an account."""
+    services = seeded_services(tmp_path, demo=True)
+    page = client_over(services).get("/admin/users", params={"lang": "sv"}, headers=PAGE).text
+    services.ledger.close()
+
+    assert "Ingen ännu." in page
