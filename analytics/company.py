@@ -13,7 +13,7 @@ from analytics.grid import HOUR_MS, Bools, Ints
 from analytics.memory import Episode, Memory
 from analytics.street import Street
 
-__all__ = ["matter_beside"]
+__all__ = ["clock_beside", "matter_beside"]
 
 GONE = (FindingKind.SUPPLY_LOSS, FindingKind.COMMUNICATION_FAILURE, FindingKind.LAMP_FAILURE)
 MANY = 3
@@ -55,6 +55,19 @@ def matter_beside(
         if together and on_one_cable(rows, np.array([e.row for e in members]), street):
             return incident
     return ""
+
+
+def clock_beside(memory: Memory, street: Street, rows: Ints) -> str:
+    """Incident of an open clock error of the same feeder; empty where there is none."""
+    feeders = set(street.feeder[rows].tolist()) - {-1}
+    clocks = (
+        e.incident
+        for e in memory.open.values()
+        if e.kind is FindingKind.SWITCHING_ERROR
+        and e.cause_kind is CauseKind.FEEDER
+        and e.cause in feeders
+    )
+    return min(clocks, default="")
 
 
 def is_gateways(members: list[Episode]) -> bool:

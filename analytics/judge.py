@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analytics.cause import Section, Whole, incident_key
-from analytics.company import matter_beside
+from analytics.company import clock_beside, matter_beside
 from analytics.confidence import confidence_of
 from analytics.device_events import Reports
 from analytics.findings import SENSOR_CREW, CauseKind, FindingKind
@@ -248,6 +248,8 @@ class Judge:
 
     def beside(self, rows: Ints, kind: FindingKind, start_ms: int) -> str:
         """Incident of something bigger beside these that began with them; empty where none is."""
+        if kind is FindingKind.SWITCHING_ERROR:
+            return clock_beside(self.memory, self.street, rows)
         if kind not in GONE:
             return ""
         return matter_beside(self.memory, self.street, rows, kind, start_ms, self.start_ms)

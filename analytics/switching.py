@@ -73,7 +73,8 @@ def judge_switching(
             # Dark readings must show it: a lamp that was merely not heard of at dusk is not late.
             wrong = (by_lit > sure) & (dark_deg < usual)
             wrong |= seldom & (by_dark > slack)
-            wrong &= dark * interval <= LONGEST_MIN
+            # Who was last heard of hours before its time says nothing of the end of the night.
+            wrong &= (dark * interval <= LONGEST_MIN) & ~(by_lit > LONGEST_MIN)
             soon = (best - lit_deg) / rate
             right = np.where(seldom, soon < SHOWS_RIGHT_MIN, by_lit < sure / 2) & ~wrong
         ends.append((wrong, right, np.fmax(by_lit, by_dark)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from analytics.company import matter_beside
+from analytics.company import clock_beside, matter_beside
 from analytics.findings import CauseKind, FindingKind
 from analytics.memory import Episode
 
@@ -85,3 +85,12 @@ def test_places_stand_in_where_no_feeder_is_known():
     assert joined(nameless, memory(0, 1, 2, 3), OUT, AT)
     far = town(feeder=unknown, segment=unknown, north_m=np.arange(8, dtype=np.float32) * 900)
     assert not joined(far, memory(0, 1, 2, 3), OUT, AT)
+
+
+def test_a_lamp_that_shows_the_feeders_wrong_clock_later_joins_its_order():
+    clock = memory(0, 1, 2, kind=FindingKind.SWITCHING_ERROR, cause=CauseKind.FEEDER)
+    assert clock_beside(clock, town(), np.array([5])) == "out"
+    alone = memory(0, kind=FindingKind.SWITCHING_ERROR, cause=CauseKind.LUMINAIRE)
+    assert clock_beside(alone, town(), np.array([5])) == ""
+    elsewhere = town(feeder=np.array([0] * 4 + [1] * 4, dtype=np.int32))
+    assert clock_beside(clock, elsewhere, np.array([5])) == ""
