@@ -31,10 +31,15 @@ def settle_lamp_failure(judge: Judge) -> None:
     reported = judge.reports.onset_ms(FindingKind.LAMP_FAILURE)
     onset = np.where(by_report & (reported > 0), reported, onset)
     share = (night.n_dark / np.maximum(night.n_known, 1)).astype(np.float32)
+    # An afternoon before the darkness is no witness of what came with it.
+    after = np.isfinite(night.response_am) | (onset <= judge.start_ms)
+    nothing = np.float32(np.nan)
     evidence = {
         "dark_share": share,
         "level": np.exp(judge.levels.own),
-        "daylight": np.exp(judge.levels.response),
+        "daylight": np.where(after, np.exp(judge.levels.response), nothing),
+        "power": night.power_last,
+        "rough": np.where(judge.doubt, np.float32(1), nothing),
     }
     # Three and more that failed side by side on the same night are one matter, whatever it is.
     new = flag & ~judge.is_open(FindingKind.LAMP_FAILURE) & (onset >= judge.start_ms - 24 * HOUR_MS)

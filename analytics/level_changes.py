@@ -20,6 +20,7 @@ from analytics.vegetation import leaves_cost_class
 __all__ = ["settle_levels"]
 
 SHORT_OF_POWER = 0.90  # of its own power at full light
+FULL_POWER = 0.95  # a string or a driver that failed takes less
 ROUGH = 1.4
 ROUGH_NIGHTS = 4  # after the last hold
 LEAVES_ON_LIGHT = 0.25  # what a street's light gains, of what daylight gains, when leaves fall
@@ -38,6 +39,7 @@ def settle_levels(judge: Judge) -> None:
     alike = ~additive(memory, judge.night) & all_night(memory, verdict.change)
     onset = np.full(judge.street.n, judge.start_ms - 24 * HOUR_MS, dtype=np.int64)
     evidence = {"level": np.exp(verdict.change), "daylight": np.exp(verdict.response)}
+    evidence["rough"] = np.where(is_rough(judge), np.float32(1), np.float32(np.nan))
     with np.errstate(invalid="ignore"):
         mild = np.abs(verdict.change) < rules.level_loss / 2
         deep = verdict.change < -0.5
@@ -63,7 +65,7 @@ def settle_levels(judge: Judge) -> None:
     told, blind = judge.told(FindingKind.DIMMING_FAILURE, np.isnan(power))
     judge.settle(
         FindingKind.DIMMING_FAILURE,
-        ((dimmed & verdict.step) | short | told) & free,
+        ((dimmed & verdict.step & ~(power > FULL_POWER)) | short | told) & free,
         known | np.isfinite(power) | blind,
         np.where(blind, ~told, mild & ~short),
         onset,
@@ -101,8 +103,13 @@ def own_scatter(judge: Judge) -> tuple[Floats, Floats]:
 def least_loss(judge: Judge) -> Floats:
     """Loss that counts as the lamp's tonight; more while weather comes and goes."""
     usual = judge.rules.level_loss
-    rough = ~judge.street.tunnel & (judge.number - judge.memory.hold_until <= ROUGH_NIGHTS)
-    return np.where(rough, ROUGH * usual, usual).astype(np.float32)
+    return np.where(is_rough(judge), ROUGH * usual, usual).astype(np.float32)
+
+
+def is_rough(judge: Judge) -> Bools:
+    """Luminaires under a sky whose weather came and went lately."""
+    lately = judge.number - judge.memory.hold_until <= ROUGH_NIGHTS
+    return ~judge.street.tunnel & lately
 
 
 def short_of_power(judge: Judge, power: Floats) -> Bools:
