@@ -426,8 +426,10 @@ def _health(platform: Platform) -> Mapping[str, Health]:
     parts: dict[str, Health] = {}
     if platform.collector is not None:
         health = platform.collector.health
-        detail = health.journal_error or ("" if health.source.connected else "not connected")
-        parts["collector"] = Health(not health.degraded, detail or health.source.last_error)
+        detail = health.journal_error
+        if not detail and not health.source.connected:
+            detail = ": ".join(filter(None, ("not connected", health.source.last_error)))
+        parts["collector"] = Health(not health.degraded, detail)
     if platform.shipper is not None:
         status = platform.shipper.status
         parts["store"] = Health(not status.error, status.error)
