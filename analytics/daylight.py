@@ -15,6 +15,7 @@ __all__ = ["Daylight", "daylight", "fit_sky_share", "seen_saturated"]
 
 TWILIGHT_FROM_DEG = -3.0
 TELLING = 1.0  # information of one slot from which its surplus is worth a look
+WORTH_A_LOOK = 0.3
 PEERS_LIT = 0.5  # log: twilight brighter than the day was is the peers' own lamps
 SKY_FROM_DEG = -0.7  # below it the street is lit and the sky no longer rules the reading
 SUN_FROM_DEG = 3.0  # above it no lamp burns and dusk switching is over
@@ -271,7 +272,8 @@ def surplus_light(
     """Light by day beyond the sky's, in units of the own lamp, with what it weighs.
 
     The third part is what a quarter of the telling slots stay below: a lamp that burns adds its
-    light in every one of them, the sun between two houses in some. NaN with fewer than three.
+    light in every one of them, the sun between two houses in some. NaN with fewer than three; the
+    mean itself where that is small.
 
     The error of the prediction is a fifth of it (sky) plus a tenth of the own lamp; slots in which
     the sky outshines the lamp six times say nothing and are left out.
@@ -284,9 +286,13 @@ def surplus_light(
     extra = np.where(good, lux - predicted, np.float32(0))
     surplus = (weight * extra).sum(axis=1) * own[:, 0]
     information = weight.sum(axis=1) * own[:, 0] ** 2
-    telling = weight * own**2 > TELLING
-    (least,) = row_quantiles(np.where(telling, extra / own, np.float32(np.nan)), 0.25)
-    least = np.where(count(telling) >= 3, least, np.float32(np.nan))
+    least = (surplus / np.maximum(information, TELLING)).astype(np.float32)
+    # Few burn by day: only who adds that much on the whole is sorted.
+    some = np.flatnonzero(least > WORTH_A_LOOK)
+    telling = weight[some] * own[some] ** 2 > TELLING
+    each = np.where(telling, extra[some] / own[some], np.float32(np.nan))
+    (quarter,) = row_quantiles(each, 0.25)
+    least[some] = np.where(count(telling) >= 3, quarter, np.float32(np.nan))
     return surplus.astype(np.float32), information.astype(np.float32), least.astype(np.float32)
 
 

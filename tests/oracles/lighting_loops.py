@@ -125,6 +125,9 @@ def surplus_light(lux, sky, share, own_lx, max_lx):
         weights += w * own**2
         if w * own**2 > 1:
             told.append((x - predicted) / own)
+    mean = total / max(weights, 1)
+    if mean <= 0.3:
+        return total, weights, mean
     return total, weights, quantile(told, 0.25) if len(told) >= 3 else math.nan
 
 
