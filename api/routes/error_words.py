@@ -5,6 +5,11 @@ from api.routes.presenting import N_
 __all__ = ["EXPLAINED"]
 
 EXPLAINED = {
+    N_("The request cannot be read"): N_("Go back and try again."),
+    N_("The input is not valid"): N_("Something in the address or the form cannot be so."),
+    N_("Not possible in the present state"): N_("Look at it again: it may have changed."),
+    N_("It has been changed meanwhile"): N_("Look at it again, then decide."),
+    N_("The body is too large"): N_("Send a smaller file."),
     N_("Not found"): N_("There is nothing at this address, or nothing that you may see."),
     N_("Not allowed"): N_("Your role or your area does not reach this."),
     N_("Who is asking is not known"): N_("Sign in, then come back."),

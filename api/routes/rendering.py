@@ -183,6 +183,14 @@ def open_door(answer: Response, services: Services, token: str) -> None:
     )
 
 
+def detail_of(title: str, detail: str, words: Words) -> str:
+    """What stands below an error's name; what the API says of it is in English."""
+    explained = EXPLAINED.get(title)
+    if explained is None or (detail and words.language == "en"):
+        return detail
+    return words.text(explained)
+
+
 def error_page(request: Request, status: int, title: str, detail: str) -> Response:
     """What a person sees when something cannot be done."""
     words = words_of(request)
@@ -193,6 +201,5 @@ def error_page(request: Request, status: int, title: str, detail: str) -> Respon
         principal=principal,
         status=status,
         title=words.text(title),
-        # What the API says of it is for programs, and in English.
-        detail=words.text(EXPLAINED[title]) if title in EXPLAINED else detail,
+        detail=detail_of(title, detail, words),
     )

@@ -230,6 +230,14 @@ def test_an_error_page_speaks_one_language(admin: TestClient, address: str, stat
     assert "<h1>Not found</h1>" in answers["en"].text
 
 
+def test_an_address_that_cannot_be_so_is_told_in_the_reader_s_language(admin: TestClient) -> None:
+    page = admin.get("/planning", params={"start": "i går", "band": "x", "lang": "sv"})
+
+    assert page.status_code == 422
+    assert "Uppgifterna går inte att använda" in page.text
+    assert "Något i adressen eller formuläret kan inte vara så." in page.text
+
+
 def test_every_title_of_an_error_that_is_explained_is_one_that_is_used() -> None:
     assert set(EXPLAINED) <= set(TITLES.values())
 
