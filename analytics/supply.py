@@ -5,15 +5,16 @@ import numpy as np
 from analytics.cause import Section, dead_sections, share_of_feeder
 from analytics.coincidence import one_matter, same_moment
 from analytics.findings import FindingKind
-from analytics.grid import HOUR_MS, Bools, Times, any_slot
+from analytics.grid import HOUR_MS, SLOT_MS, SLOTS, Bools, Ints, Times, any_slot
 from analytics.judge import Judge
 from analytics.memory import KIND_AT
-from analytics.silence import silent_tonight
+from analytics.silence import expected_slots, silent_tonight
 
 __all__ = ["settle_supply"]
 
 BLACK = 0.2  # of its own level: without supply the neighbours are dark as well
 WITNESSES = 3
+LONG_GAP = 18  # slots: three hours, more than losses make
 GATEWAYS_SHARE = 0.8  # of a section behind gateways that are down
 
 
@@ -161,7 +162,12 @@ def one_gateway_explains(judge: Judge, section: Section, gateway: int) -> bool:
     if not len(others):
         # Nobody else could tell: without a last gasp the gateway is as likely, and costs less.
         return not bool((judge.night.last_gasp[rows] > 0).any())
-    gone = judge.end_ms - judge.memory.last_seen_ms[others] > HOUR_MS
+    # Who has not spoken since the section stopped, or began to again with half of the gap behind
+    # it: a gateway that comes back hands over one device after another.
+    wait_ms = 1000 * np.maximum(np.nan_to_num(judge.street.interval_s, nan=600), 600)
+    since_ms = section.start_ms + np.maximum(wait_ms[others], wait_ms[rows].max())
+    gone = (judge.end_ms - seen[others] > HOUR_MS) | (seen[others] <= since_ms)
+    gone |= missed_as_much(judge, section, others)
     gone = np.where(judge.asleep[others], judge.unheard[others], gone)
     if judge.asleep[rows].mean() > 0.5:
         # The others may have come back by day, which a switched feeder cannot: what they missed
@@ -170,6 +176,17 @@ def one_gateway_explains(judge: Judge, section: Section, gateway: int) -> bool:
         much = 0.7 * np.median(missing[rows])
         gone |= (judge.night.n_lux[others] > 0) & (missing[others] >= much)
     return bool(gone.mean() > 0.5)
+
+
+def missed_as_much(judge: Judge, section: Section, others: Ints) -> Bools:
+    """Others that were unheard for most of the time that the section has been, though not now."""
+    slots = (judge.end_ms - section.start_ms) / SLOT_MS
+    if not LONG_GAP <= slots <= SLOTS:
+        return np.zeros(len(others), dtype=bool)
+    share = judge.night.n_heard / np.minimum(expected_slots(judge.street, 24.0), SLOTS)
+    more = share[others] - np.median(share[section.rows])
+    found: Bools = more < 0.5 * slots / SLOTS
+    return found
 
 
 def others_stopped_too(judge: Judge, section: Section, silent: Bools) -> bool:

@@ -72,6 +72,14 @@ def test_a_gateway_that_is_back_by_noon_leaves_no_loss_of_supply_behind():
     assert kinds == {"communication_failure"}
 
 
+def test_a_gateway_that_hands_over_one_device_after_another_at_noon_is_no_loss_of_supply():
+    street = Street(feeders=3, lamps=12, nights=4, supply=Supply.MAINS)
+    street.assets = [replace(a, gateway="G" if a.feeder == "F0" else "H") for a in street.assets]
+    street.heard[:12, street.at(1, 10) : street.at(1, 23.7)] = False
+    street.heard[3:7, street.at(1, 10) : street.at(2, 0.2)] = False
+    assert [f for findings in judged(street, 4) for f in findings] == []
+
+
 def test_what_is_told_does_not_depend_on_the_order_of_the_devices():
     street = Street(feeders=4, lamps=8, nights=5)
     street.heard[1:7:2, street.at(1, 8) :] = False
