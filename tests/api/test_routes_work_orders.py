@@ -226,3 +226,11 @@ def test_what_was_done_to_a_device_is_written_down_once(acting: Acting, services
         assert one.post("/api/v1/maintenance", json=body).status_code == 201
     assert len(services.ledger.maintenance(device_id="hbg-f-11-04")) == 1
     assert NOW_MS > 0
+
+
+def test_where_an_order_stands_is_told_to_a_decimetre(acting: Acting) -> None:
+    orders = acting("operator").get("/api/v1/work-orders").json()["items"]
+    places = [(order["lat"], order["lon"]) for order in orders if order["member_count"] > 1]
+
+    assert places
+    assert places == [(round(lat, 6), round(lon, 6)) for lat, lon in places]
