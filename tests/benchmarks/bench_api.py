@@ -6,8 +6,10 @@ begins with the program. Every question is asked in turn with one that does noth
 over one connection; `make bench` prints both.
 """
 
+import gzip
 import http.client
 import itertools
+import json
 import os
 import statistics
 import subprocess
@@ -16,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,14 +92,23 @@ class Reader:
 
     def ask(self, path: str) -> float:
         """Milliseconds to the last byte of the answer."""
-        headers = {"Authorization": f"Bearer {next(self.keys)}", "Accept-Encoding": "gzip"}
         began = time.perf_counter()
+        status, body = self._get(path)
+        took = (time.perf_counter() - began) * 1000
+        assert status == 200, (path, status, body[:300])
+        return took
+
+    def read(self, path: str) -> Any:
+        """What the answer says."""
+        status, body = self._get(path)
+        assert status == 200, (path, status, body[:300])
+        return json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {next(self.keys)}", "Accept-Encoding": "gzip"}
         self.connection.request("GET", path, headers=headers)
         answer = self.connection.getresponse()
-        body = answer.read()
-        took = (time.perf_counter() - began) * 1000
-        assert answer.status == 200, (path, answer.status, body[:300])
-        return took
+        return answer.status, answer.read()
 
 
 def tell(name: str, took: Sequence[float], empty: Sequence[float]) -> None:
@@ -110,9 +122,18 @@ def tell(name: str, took: Sequence[float], empty: Sequence[float]) -> None:
 
 
 def measure(port: int, keys: Sequence[str]) -> None:
-    """Over one connection."""
+    """Over one connection; what is timed is the right answer, before and afterwards."""
     with closing(Reader(port, keys)) as reader:
+        first = reader.read(LIST)["items"]
+        assert [order["state"] for order in first] == ["new"] * 100
+        assert first == sorted(first, key=lambda order: order["urgency"])
+        assert reader.read("/api/v1/work-orders/1")["id"] == 1
         ask_all(reader)
+        city = reader.read("/api/v1/map")
+        assert len(city["luminaires"]["id"]) + city["left_out"] == LUMINAIRES + COUNTERS
+        ingest = reader.read("/api/v1/health")["ingest"]
+        assert (ingest["quarantined"], ingest["refused"]) == (0, 0)
+        assert ingest["received"] > TURNS
 
 
 def ask_all(reader: Reader) -> None:
