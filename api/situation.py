@@ -70,9 +70,11 @@ def low_activity_hours(
     fit = answer.fit
     low, known = fit.state >= State.PROBABLE, fit.state != State.INSUFFICIENT
     # Whoever really was counted in those hours, not who the model expects there.
-    days = [
-        answer.first_day + timedelta(days=n) for n in range((until - answer.first_day).days + 1)
-    ]
+    # Counters that fell silent end before the window does.
+    last = min(until, counts.first_day + timedelta(days=len(counts.hours) - 1))
+    days = [answer.first_day + timedelta(days=n) for n in range((last - answer.first_day).days + 1)]
+    if not days:
+        return {}
     rows = [counts.row(day) for day in days]
     by_weekday = low.reshape(7, 24, -1)[[day.weekday() for day in days]]
     persons = np.nansum(np.where(by_weekday, counts.hours[rows], 0.0), axis=(0, 1))

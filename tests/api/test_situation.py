@@ -147,6 +147,15 @@ def test_where_too_few_stand_behind_it_nothing_is_told(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("days", [3, 10, 26, 80, 120])
+def test_counters_that_fell_silent_do_not_stop_the_map(tmp_path: Path, days: int) -> None:
+    store, assets = counted([2.0] * 6 + [200.0] * 18)
+    now_ms = at("2026-11-23T07:00") + days * DAY_MS
+    found = low_activity_hours(store, assets, Settings(data_dir=tmp_path), now_ms)
+
+    assert found in ({}, {"Torget": 40})
+
+
 def test_maps_are_listed_made_by_hand_and_kept_as_they_were(
     acting: Callable[..., TestClient],
 ) -> None:
