@@ -362,7 +362,9 @@ def burn(
     elevation = np.stack([e.elevation[columns] for e in expected])
     with np.errstate(invalid="ignore"):
         reached = x >= DARK_BELOW * limit
-    asked_for = there & (asked.level > 0) & np.isfinite(own)[:, None]
+    # What a controller said before it switched off on purpose is carried on: the programme knows.
+    burning = (asked.level > 0) & np.stack([e.level[columns] > 0 for e in expected])[g]
+    asked_for = there & burning & np.isfinite(own)[:, None]
     ends = switching_elevations(
         asked_for & reached & (elevation < LAMP_OUTSHINES_DEG)[g],
         asked_for & ~reached & (elevation < TWILIGHT_DEG)[g],
@@ -370,6 +372,9 @@ def burn(
         g,
     )
     out.first_deg[rows], out.last_deg[rows], out.late_deg[rows], out.early_deg[rows] = ends
+    if not burning.all():
+        below = (elevation < LAMP_OUTSHINES_DEG)[g]
+        forget_unasked_ends(out, rows, burning & below, elevation, g)
     at_full = np.where(asked.full, x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
     out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
@@ -397,6 +402,23 @@ def burn(
         middle, high = row_quantiles(at_dim, 0.5, 0.9)
         out.lux_dim[rows] = np.where(asked.by_motion, high, middle)
         out.dim_level[rows] = asked.dim_level
+
+
+def forget_unasked_ends(
+    out: Night, rows: npt.NDArray[np.intp] | slice, asked: Bools, elevation: Floats, group: Ints
+) -> None:
+    """Where no light is asked for at dawn (or at dusk), nothing is switched by that sun."""
+    lowest = np.argmin(elevation, axis=1)[group]
+    later = np.arange(asked.shape[1]) > lowest[:, None]
+    nan = np.float32(np.nan)
+    evening, morning = any_slot(asked & ~later), any_slot(asked & later)
+    for feature, there in (
+        (out.first_deg, evening),
+        (out.late_deg, evening),
+        (out.last_deg, morning),
+        (out.early_deg, morning),
+    ):
+        feature[rows] = np.where(there, feature[rows], nan)
 
 
 def note_habit(

@@ -12,7 +12,7 @@ from analytics.cycling import pooled_excess
 from analytics.daylight import held_readings, reach_of
 from analytics.light_course import switching_elevations
 from analytics.memory import Memory, remember_best
-from analytics.nights import Night
+from analytics.nights import Night, forget_unasked_ends
 from analytics.pace import enough_for_a_level, interval_min, learn_pace, watched_long_enough
 from analytics.sun import clear_sky_log_lux, degrees_a_minute, sun_elevation
 
@@ -41,6 +41,20 @@ def test_readings_stand_for_the_slots_beside_them_as_the_loop_does(values, reach
     for row in range(3):
         expected = loops.held_readings(values[row].tolist(), int(reach[row]))
         np.testing.assert_array_equal(held[row], np.array(expected, np.float32))
+
+
+def test_a_night_without_light_asked_for_at_dawn_has_no_dawn():
+    night = Night.empty(2)
+    for feature in (night.first_deg, night.late_deg, night.last_deg, night.early_deg):
+        feature[:] = -5
+    elevation = np.concatenate([np.linspace(-4, -13, 12), np.linspace(-12, -4, 12)])
+    asked = np.ones((2, SLOTS), dtype=bool)
+    asked[1, 11:] = False  # switched off half an hour past midnight until day
+    both = elevation[None].astype(np.float32)
+    forget_unasked_ends(night, slice(None), asked, both, np.zeros(2, np.int32))
+    assert night.first_deg.tolist() == night.late_deg.tolist() == [-5, -5]
+    assert night.last_deg[0] == night.early_deg[0] == -5
+    assert np.isnan([night.last_deg[1], night.early_deg[1]]).all()
 
 
 def test_only_devices_that_speak_seldom_stand_for_more_than_their_own_slot():
