@@ -15,7 +15,7 @@ import aiomqtt
 from firmware_sim.devices.native import parse_ack
 from firmware_sim.devices.node import Message, Node
 from firmware_sim.fleet import Outgoing
-from firmware_sim.publishing import BrokerAddress
+from firmware_sim.publishing import BrokerAddress, end_if_cancelled
 
 __all__ = ["AIOMQTT_UP_TO", "GatewayLink", "keep_connected"]
 
@@ -80,6 +80,7 @@ async def keep_connected(link: GatewayLink, address: BrokerAddress, *, hurry: bo
         except* (aiomqtt.MqttError, ConnectionError):
             failures = 1 if link.connected else failures + 1
             link.reconnects += 1
+        end_if_cancelled()
         # Jitter by name, so that a thousand gateways do not come back in one moment.
         share = (sum(link.name.encode()) % 97) / 97
         await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * (0.5 + share))
@@ -91,6 +92,7 @@ async def in_batches(link: GatewayLink, address: BrokerAddress) -> None:
         f"sim-{link.name}", filters=[link.receipts], unfinished=link.unfinished,
         on_acknowledged=link.acknowledged, on_message=link.hear, on_lost=link.wake.set,
     ) as fleet:  # fmt: skip
+        end_if_cancelled()
         link.connected = True
         link.unfinished = []
         try:
@@ -112,6 +114,7 @@ async def one_by_one(link: GatewayLink, address: BrokerAddress) -> None:
     """Publish what waits, each message a call of aiomqtt; returns when the connection breaks."""
     async with address.client(f"sim-{link.name}", in_flight=IN_FLIGHT, keepalive=30) as client:
         await client.subscribe(link.receipts, qos=0)
+        end_if_cancelled()
         link.connected = True
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(hear_receipts(client, link))

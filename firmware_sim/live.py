@@ -17,7 +17,7 @@ from firmware_sim.city import Feeder
 from firmware_sim.devices.node import Node, Row
 from firmware_sim.errors import SimulatorError
 from firmware_sim.gateways import AIOMQTT_UP_TO, GatewayLink, keep_connected
-from firmware_sim.publishing import BrokerAddress
+from firmware_sim.publishing import BrokerAddress, end_if_cancelled
 from firmware_sim.sky import DAY_MS
 from firmware_sim.world import City, Injection
 
@@ -226,6 +226,7 @@ class LiveCity:
             try:
                 async with self.address.client("sim-control", keepalive=30) as client:
                     await client.subscribe(CONTROL_TOPIC, qos=1)
+                    end_if_cancelled()
                     async for message in client.messages:
                         answer = self.obey(message.payload)
                         await client.publish(ANSWER_TOPIC, json.dumps(answer), qos=1)

@@ -21,6 +21,7 @@ __all__ = [
     "BrokerAddress",
     "Counts",
     "computed",
+    "end_if_cancelled",
     "paced",
     "publish_messages",
     "record_messages",
@@ -106,6 +107,17 @@ class BrokerAddress:
             unfinished=unfinished, on_acknowledged=on_acknowledged, on_message=on_message,
             on_lost=on_lost,
         )  # fmt: skip
+
+
+def end_if_cancelled() -> None:
+    """End this task if somebody wants it to end.
+
+    Before Python 3.12, `asyncio.wait_for` forgets a cancellation that comes together with what it
+    waits for, as one does that comes while gateways connect: they would then never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @dataclass
