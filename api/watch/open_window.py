@@ -20,7 +20,7 @@ __all__ = ["Arriving", "OpenNight", "OpenWindow"]
 
 WIDE_MS = 3 * DAY_MS  # clocks that are further off are nobody's; int32 offsets reach 24 days
 LAST_GASP = 128
-AWAY_MS = 2 * 3_600_000
+AWAY_MS = 50 * 60_000  # and three of its intervals: then it is missed, and so is its gateway
 RECENT_SLOTS = 2
 
 
@@ -61,7 +61,7 @@ class OpenNight:
     shift_ms : int64 (n,)
         What each clock was moved by.
     resumed_ms : int64 (n,)
-        When each was first heard again after two hours without a word, by when readings came; 0
+        When each was first heard again after it was missed for long, by when readings came; 0
         where that was not seen since this process reads along.
     """
 
@@ -88,6 +88,8 @@ class OpenWindow:
         self._resumed = np.zeros(n, dtype=np.int64)
         self._start_ms = -1
         self._marks: dict[Quantity, Any] = {}
+        interval_s = np.nan_to_num(reader.plan.street.interval_s, nan=600)
+        self._away_ms = np.maximum(AWAY_MS, 3000 * interval_s)
 
     def bring_up_to(self, readings: ReadingSource, start_ms: int, now_ms: int) -> OpenNight:
         """Add what came since the last time; read all where that cannot be told."""
@@ -180,7 +182,7 @@ class OpenWindow:
         came = np.zeros_like(self._came)
         for part in news.values():
             np.maximum.at(came, part.row, part.time_ms + part.delta_ms)
-        again = (self._came > 0) & (came - self._came >= AWAY_MS)
+        again = (self._came > 0) & (came - self._came >= self._away_ms)
         self._resumed = np.where(again, came, self._resumed)
         self._came = np.maximum(self._came, came)
 

@@ -304,3 +304,14 @@ def test_what_goes_before_dawn_and_cannot_be_a_clock_is_told_at_once(what):
     store = street.store()
     minute, _ = first_word(engine_of(street, store), store, street, 15.5, minutes=80)
     assert minute is not None
+
+
+@pytest.mark.parametrize("hours", [1.2, 1.5, 3.0])
+def test_a_gateway_that_was_away_for_an_hour_or_more_hands_over_and_calls_nobody_out(hours):
+    street = Street(feeders=2, lamps=14, supply=Supply.MAINS)
+    away = street.at(1, 4)
+    street.heard[:14, away : street.at(1, 4 + hours)] = False
+    street.heard[2:14, away : street.at(1, 4 + hours + 0.4)] = False  # one after another
+    store = street.store()
+    engine = engine_of(street, store)
+    assert first_word(engine, store, street, 3.5, minutes=240) == (None, None)
