@@ -132,6 +132,19 @@ def proxy(influx: "InfluxServer") -> Iterator["RewritingProxy"]:
 
 
 @pytest.fixture(scope="session")
+def told_demo(mosquitto: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small demo that has told its history, with `mosquitto`; to be copied."""
+    from end_to_end.demo_process import SMALL, DemoProcess
+
+    assert mosquitto
+    folder = tmp_path_factory.mktemp("told") / "demo"
+    with DemoProcess(folder, ports.free_port(), *SMALL) as demo:
+        demo.wait_for_event("ready", within_s=200)
+        assert demo.stop(within_s=60) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
 def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a ledger with its schema and nothing in it; to be copied, not used."""
     from api.ledger import open_ledger

@@ -8,6 +8,8 @@ from typing import Any
 import httpx2
 from contracts.ljusvakt_process import Process, bare_environment
 
+SMALL = ("--lamps", "200")
+
 
 class DemoProcess(Process):
     """`ljusvakt demo --json` on a folder; ended, whatever the test does, with the `with` block."""

@@ -1,6 +1,7 @@
 """The demo, from nothing to work orders, and through a kill."""
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,10 @@ from typing import Any
 import pytest
 from contracts.ljusvakt_process import run_to_end
 from contracts.waiting import eventually
-from end_to_end.demo_process import DemoProcess, running_with, seeded_causes
+from end_to_end.demo_process import SMALL, DemoProcess, running_with, seeded_causes
 
 pytestmark = [pytest.mark.slow, pytest.mark.live]
 
-LAMPS = "200"
 WITHIN_S = 200.0
 
 
@@ -21,10 +21,10 @@ def causes(orders: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_every_seeded_fault_gets_its_one_work_order_and_nothing_else_any(
-    tmp_path: Path, free_port: int, mosquitto: Path
+    told_demo: Path, tmp_path: Path, free_port: int, mosquitto: Path
 ) -> None:
-    folder = tmp_path / "demo åäö"
-    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+    folder = shutil.copytree(told_demo, tmp_path / "demo åäö")
+    with DemoProcess(folder, free_port, *SMALL) as demo:
         demo.wait_for_event("ready", within_s=WITHIN_S)
         assert mosquitto.name in running_with(str(folder / "broker"))[0]
         expected = sorted(seeded_causes(demo))
@@ -45,28 +45,27 @@ def test_killed_in_the_middle_of_history_it_ends_in_the_same_state(
     tmp_path: Path, free_port: int
 ) -> None:
     folder = tmp_path / "demo"
-    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+    with DemoProcess(folder, free_port, *SMALL) as demo:
         demo.wait_for_event("history", within_s=WITHIN_S, at_least=0.4)
         demo.kill()
     eventually(lambda: not running_with(str(folder)), within_s=10)  # its broker ends with it
-    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+    with DemoProcess(folder, free_port, *SMALL) as demo:
         demo.wait_for_event("ready", within_s=WITHIN_S)
         assert causes(demo.orders()) == sorted(seeded_causes(demo))
         orders = demo.orders()
         demo.kill()
-    with DemoProcess(folder, free_port, "--lamps", LAMPS) as demo:
+    with DemoProcess(folder, free_port, *SMALL) as demo:
         demo.wait_for_event("ready", within_s=WITHIN_S)
         assert not [e for e in demo.events if e["event"] == "history"], "history was told again"
         assert {o["id"] for o in demo.orders()} == {o["id"] for o in orders}
         assert demo.stop(within_s=5) == 0
 
 
-@pytest.mark.usefixtures("mosquitto")
 def test_a_fault_set_in_from_outside_becomes_a_work_order_while_one_watches(
-    tmp_path: Path, free_port: int
+    told_demo: Path, tmp_path: Path, free_port: int
 ) -> None:
-    folder = tmp_path / "demo"
-    with DemoProcess(folder, free_port, "--lamps", LAMPS, "--speed", "600") as demo:
+    folder = shutil.copytree(told_demo, tmp_path / "demo")
+    with DemoProcess(folder, free_port, *SMALL, "--speed", "600") as demo:
         demo.wait_for_event("ready", within_s=WITHIN_S)
         before = causes(demo.orders())
         whole = {cause for _, cause in before}
