@@ -103,7 +103,7 @@ def judge_night(
     levels = derive_levels(night, memory, street)
     outdoor = ~street.tunnel & ~any_slot(memory.raised) & (night.n_lux > 0)
     learn_answers(memory, levels.raw, outdoor, rules)
-    darkness = judge_darkness(night, levels, memory, rules)
+    darkness = judge_darkness(night, levels, memory, rules, street.tunnel)
     # The lamp's own darkness is judged with its neighbours' light as it is; its slower changes
     # without.
     lost = KIND_AT[FindingKind.SUPPLY_LOSS], KIND_AT[FindingKind.LAMP_FAILURE]

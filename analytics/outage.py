@@ -55,14 +55,26 @@ class Darkness:
     sensor_side: Bools
 
 
-def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -> Darkness:
+def judge_darkness(
+    night: Night, levels: Levels, memory: Memory, rules: Rules, always: Bools
+) -> Darkness:
     """Judge one night; NaN and unknown levels give neither out nor lit.
 
     A lamp is out when three quarters of the known night are dark and its level is below 40 % of
     its own, or when the night ended in two hours of darkness (a lamp that died in mid-night), or
-    less where the lamp said so or its controller went on asking for light.
+    less where the lamp said so, its controller went on asking for light, or nothing ever switches
+    it off.
     Watts, where a controller sends them, must agree, and suffice alone when three quarters of the
     night took no power.
+
+    Parameters
+    ----------
+    night : Night
+    levels : Levels
+    memory : Memory
+    rules : Rules
+    always : bool (n,)
+        Lit round the clock.
     """
     n_known = night.n_known
     with np.errstate(invalid="ignore"):
@@ -93,8 +105,9 @@ def judge_darkness(night: Night, levels: Levels, memory: Memory, rules: Rules) -
         said = (night.n_failed >= 2) & (night.n_failed >= 0.2 * night.n_status)
         brief_dark = (night.tail_level < rules.dark_level) & (night.n_tail >= 2) & before
         ended |= brief_dark & said & (night.tail_h >= rules.sure_tail_h)
-        # What its controller asks to burn was not switched off; what came back once may cycle.
+        # What is asked to burn was not switched off; what came back once may cycle.
         told = (night.n_told >= 2) & (night.n_told >= TOLD_SHARE * night.n_tail)
+        told |= always
         ended |= brief_dark & told & (night.rises == 0) & memory.frozen
         by_watts = night.power_dark > 0.75
         has_watts = np.isfinite(night.power_dark)

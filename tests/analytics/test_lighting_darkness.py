@@ -13,7 +13,7 @@ from analytics.outage import judge_darkness
 from analytics.rules import Rules
 
 
-def dark_end(readings, told, *, rises=0, frozen=True, power_last=np.nan):
+def dark_end(readings, told, *, rises=0, frozen=True, power_last=np.nan, always=False):
     """One lamp that burned at its own level and was dark for the last readings of its night."""
     night = Night.empty(1)
     night.n_known[:], night.n_dark[:] = 70, readings
@@ -26,7 +26,7 @@ def dark_end(readings, told, *, rises=0, frozen=True, power_last=np.nan):
     memory.frozen[:] = frozen
     normal = np.zeros(1, dtype=np.float32)
     levels = Levels(normal, normal, normal, normal, normal)
-    return bool(judge_darkness(night, levels, memory, Rules()).out[0])
+    return bool(judge_darkness(night, levels, memory, Rules(), np.array([always])).out[0])
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,13 @@ def test_a_lamp_still_asked_to_burn_has_failed_however_late_in_the_night(reading
 
 def test_a_lamp_asked_to_burn_for_part_of_its_dark_end_may_have_been_switched_off():
     assert not dark_end(6, 3)
+
+
+def test_a_lamp_that_is_never_switched_off_has_failed_however_late_in_the_night():
+    assert dark_end(2, 0, always=True)
+    assert not dark_end(1, 0, always=True)
+    assert not dark_end(3, 0, always=True, rises=1)
+    assert not dark_end(3, 0, always=True, frozen=False)
 
 
 def test_a_lamp_that_came_back_once_tonight_may_cycle():
