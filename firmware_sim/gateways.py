@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import aiomqtt
 
+from firmware_sim.backoff import pause_s
 from firmware_sim.devices.native import parse_ack
 from firmware_sim.devices.node import Message, Node
 from firmware_sim.fleet import Outgoing
@@ -22,7 +23,6 @@ __all__ = ["AIOMQTT_UP_TO", "GatewayLink", "keep_connected"]
 AIOMQTT_UP_TO = 60.0
 IN_FLIGHT = 50
 WAITING_PER_DEVICE = 64
-BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass
@@ -71,19 +71,17 @@ class GatewayLink:
 
 
 async def keep_connected(link: GatewayLink, address: BrokerAddress, *, hurry: bool) -> None:
-    """Keep one gateway connected; opened again with growing pauses when it breaks."""
+    """Keep one gateway connected; opened again after `firmware_sim.backoff` when it breaks."""
     failures = 0
     while True:
-        link.connected = False
         try:
             await (in_batches(link, address) if hurry else one_by_one(link, address))
         except* (aiomqtt.MqttError, ConnectionError):
-            failures = 1 if link.connected else failures + 1
+            failures = 0 if link.connected else failures + 1
             link.reconnects += 1
         end_if_cancelled()
-        # Jitter by name, so that a thousand gateways do not come back in one moment.
-        share = (sum(link.name.encode()) % 97) / 97
-        await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * (0.5 + share))
+        link.connected = False
+        await asyncio.sleep(pause_s(failures))
 
 
 async def in_batches(link: GatewayLink, address: BrokerAddress) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firmware_sim.backoff import pause_s
 from firmware_sim.devices.native import NumberedBatch, encode_json, topic
 from firmware_sim.errors import PublishError
 from firmware_sim.fleet import Fleet, Outgoing
@@ -141,9 +142,9 @@ class Sender:
                 failed_in_a_row += 1
                 if failed_in_a_row > 20:
                     raise PublishError(f"broker cannot be reached: {broken}.")
-            if time.monotonic() - started < self.plan.seconds:
+            if (left_s := started + self.plan.seconds - time.monotonic()) > 0:
                 self.counts.reconnects += 1
-                await asyncio.sleep(0.1 + float(self.rng.random()) * min(2**failed_in_a_row, 30))
+                await asyncio.sleep(min(pause_s(failed_in_a_row), left_s))
         if failed_in_a_row and not self.counts.messages:
             raise PublishError(
                 "broker could not be reached in all the time.",

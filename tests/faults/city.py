@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiomqtt
 from contracts.waiting import until
@@ -163,9 +163,13 @@ class CollectorProcess:
     async def ready(self) -> None:
         await until(lambda: self._alive() and (self.folder / "ready").exists(), 30)
 
+    def log(self) -> str:
+        """What it has said of itself, whichever process it was."""
+        return (self.folder / "log").read_text()
+
     def _alive(self) -> bool:
         if self.process is None or self.process.poll() is not None:
-            raise EndedError((self.folder / "log").read_text()[-3000:])
+            raise EndedError(self.log()[-3000:])
         return True
 
     def kill(self) -> None:
@@ -180,7 +184,7 @@ class CollectorProcess:
         began_s = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         if code := self.process.wait(20):
-            raise EndedError(f"exit code {code}\n" + (self.folder / "log").read_text()[-3000:])
+            raise EndedError(f"exit code {code}\n" + self.log()[-3000:])
         self.process = None
         return time.monotonic() - began_s
 
@@ -230,8 +234,15 @@ class CollectorProcess:
         return check_journal(self.folder / "journal.db")
 
 
+class Told(Protocol):
+    """Whoever wrote down what was sent, and what of it was confirmed."""
+
+    sent: dict[Key, float]
+    acknowledged: set[Key]
+
+
 async def settle(
-    devices: Devices, *collectors: CollectorProcess, within_s: float = 60
+    devices: Told, *collectors: CollectorProcess, within_s: float = 60
 ) -> dict[str, int]:
     """Let everything come to rest and stop the collectors; how much is wrong, `SETTLED` if nothing.
 

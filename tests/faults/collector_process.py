@@ -2,6 +2,7 @@
 
 Driven from outside by signals and by files in its folder: while `store-down` exists the store
 refuses, while `store-slow` exists it takes its time, and `clock` holds how far the clock is off.
+It connects again within half a second, unless `waits-as-deployed` lies there when it starts.
 """
 
 import asyncio
@@ -91,7 +92,10 @@ async def main(folder: Path, port: int, kind: str, client_id: str, filters: list
     reader = JournalReader(journal.path)
     settings = MqttSettings(port=port, client_id=client_id, filters=tuple(filters))
     source = (Mqtt5Source if kind == "mqtt5" else PahoSource)(
-        settings, backoff=Backoff(first_s=0.05, cap_s=0.5)
+        settings,
+        backoff=(
+            None if (folder / "waits-as-deployed").exists() else Backoff(first_s=0.05, cap_s=0.5)
+        ),
     )
     registry = Registry(enrol=True)
     if (folder / "acknowledge-first").exists():
