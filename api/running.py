@@ -1,6 +1,7 @@
 """A process that works until it is told to stop."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from api.clock import Clock
 from api.progress import Progress
 from api.settings import Settings
 
-__all__ = ["run_until_stopped", "side_by_side", "stop_signal", "until"]
+__all__ = ["keep_what_is_here", "run_until_stopped", "side_by_side", "stop_signal", "until"]
 
 Work = Coroutine[Any, Any, None]
 HEARS_WITHIN_S = 10.0
@@ -30,9 +31,20 @@ async def run_until_stopped(
     ) as platform:
         async with side_by_side(platform.run(listener)) as died:
             await _hearing(platform, died, stopping, progress)
+            keep_what_is_here()
             _tell_ready(platform, listener, progress)
             await until(died, stopping)
         progress.step("stopping", "stopping")
+
+
+def keep_what_is_here() -> None:
+    """Leave what was made up to now out of every later search for unused memory.
+
+    A search through all modules and tables of the program holds the interpreter for more than a
+    tenth of a second, and every message that comes meanwhile waits.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _hearing(
