@@ -86,7 +86,8 @@ class Expectation:
         Light is expected in the small hours (00:30-06:30 local), when shops and festive lights are
         off.
     judged : bool (144,)
-        Part of `lit` that the noon round judges darkness by: the night, in tunnels too.
+        Part of `lit` that the noon round judges by: the night, in tunnels too, where by day only
+        darkness is believed.
     minute : float32 (144,)
         Local minutes after noon at slot centres.
     """

@@ -74,7 +74,8 @@ class Night:
     n_lux, n_power : int32
         Slots with illuminance, with power.
     n_lit, n_known, n_dark : int32
-        Slots with light expected; those with a reading; those that were dark.
+        Slots of the night with light expected; those with a reading; those that were dark. Dark
+        slots of a tunnel by day are counted as readings, too.
     n_full, n_dim : int32
         Readings at full and at reduced light.
     lead, trail : int32
@@ -302,13 +303,13 @@ def blocks(
     expected: Sequence[Expectation], group: Ints
 ) -> list[tuple[npt.NDArray[np.intp] | slice, slice]]:
     """Rows that share a night, with the columns it spans: those lit round the clock go apart."""
-    whole = np.array([e.judged.all() for e in expected], dtype=bool)
+    whole = np.array([e.night.all() for e in expected], dtype=bool)
     out: list[tuple[npt.NDArray[np.intp] | slice, slice]] = []
     for always in (False, True):
         chosen = [e for e, w in zip(expected, whole, strict=True) if w == always and e.judged.any()]
         if not chosen:
             continue
-        dusk = np.any([e.judged | (e.elevation < TWILIGHT_DEG) for e in chosen], axis=0)
+        dusk = np.any([e.judged | e.night | (e.elevation < TWILIGHT_DEG) for e in chosen], axis=0)
         night = np.flatnonzero(dusk)
         of_kind = whole[group] == always
         rows = slice(None) if of_kind.all() else np.flatnonzero(of_kind)
@@ -350,8 +351,15 @@ def burn(
     wanted = lit_wanted[g] & (asked.level > 0)
     seen = wanted & there
     with np.errstate(invalid="ignore"):
-        dark = seen & (x < DARK_BELOW * limit)
-    dark &= np.isfinite(own)[:, None]
+        black = (x < DARK_BELOW * limit) & np.isfinite(own)[:, None]
+    dark = seen & black
+    # By day a tunnel's portal sees the sky, which adds light and takes none: darkness is proved
+    # there, and light is not.
+    by_day = np.stack([(e.lit & ~e.judged)[columns] for e in expected])
+    if by_day.any():
+        black &= by_day[g] & there & (asked.level > 0)
+        dark |= black
+        seen |= black
 
     out.n_lit[rows] = count(wanted)
     # Where light is switched off on purpose the limit is 0; nothing is expected there.

@@ -96,7 +96,8 @@ def judge_darkness(
         mostly &= (
             memory.frozen | (level < 0.25) | (weak & (memory.heard_nights > 3) & (share > 0.95))
         )
-        before = ~(night.dark_before > 0.2)
+        # A tunnel whose lamps burn at night only, whatever the registry says, is dark every day.
+        before = ~(night.dark_before > 0.2) & ~(always & (night.lead > 0))
         ended = (night.tail_h >= rules.tail_h) & (night.n_tail >= 4) & before
         ended &= night.tail_level < rules.dark_level
         ended &= memory.frozen | (share < 0.8)

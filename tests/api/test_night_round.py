@@ -9,7 +9,7 @@ from street_of_lamps import Street
 
 from analytics.grid import window_start
 from analytics.rules import Rules
-from api.assets import Supply
+from api.assets import AssetKind, Supply, Switching
 from api.watch.feature_store import FeatureStore
 from api.watch.night_round import Maintenance, NightRound
 from ingest.reading import Flag, Quantity
@@ -54,6 +54,41 @@ def test_one_dark_lamp_is_one_order_at_the_first_noon():
     assert abs(finding.start_ms - street.moment(5, 9)) <= 1_200_000
     assert finding.cause_id == "L0-02"
     assert result.states["L0-02"] == "faulty"
+
+
+def tunnel_of(street, lamps, *, sky_share=0.0):
+    """Make the first lamps a tunnel's, by the registry and by their light."""
+    street.sky_share = sky_share
+    street.lit[:lamps] = 1
+    street.assets = [
+        replace(a, kind=AssetKind.TUNNEL, switching=Switching.ALWAYS, site="Norra", segment="T")
+        if i < lamps
+        else a
+        for i, a in enumerate(street.assets)
+    ]
+    return street
+
+
+@pytest.mark.parametrize("hour", [14.0, 16.7, 22.0])
+def test_a_tunnel_lamp_that_goes_out_at_dawn_or_by_day_is_one_order_the_same_noon(hour):
+    street = tunnel_of(Street(nights=13), 4)
+    street.lit[2, street.at(12, hour) :] = 0
+    result = settle(street)
+    assert said(result) == [("L0-02", "lamp_failure")]
+    assert abs(result.findings[0].start_ms - street.moment(12, hour)) <= 1_200_000
+
+
+def test_a_tunnels_portal_that_sees_the_sky_by_day_is_judged_at_night():
+    street = tunnel_of(Street(nights=13), 4, sky_share=0.05)
+    street.lit[2, street.at(12, 8) :] = 0
+    result = settle(street)
+    assert said(result) == [("L0-02", "lamp_failure")]
+
+
+def test_a_tunnel_that_burns_at_night_only_whatever_the_registry_says_raises_nothing():
+    street = tunnel_of(Street(nights=13), 4)
+    street.lit[:4] = street.elevation < -5
+    assert said(settle(street)) == []
 
 
 def test_light_ends_the_finding_and_silence_does_not():
