@@ -334,20 +334,8 @@ def burn(
     g = group[rows]
     x, there = lux[rows, columns], valid[rows, columns]
     lit_wanted = np.stack([e.judged[columns] for e in expected])
-    motion = asked.motion & asked.dimmed
     own = np.maximum(known.own_lx[rows], LEAST_LIT_LX)
-    own_dim = np.maximum(known.own_dim_lx[rows], LEAST_LIT_LX / 2)
-    # Where the dimmed level was learned it says more than the programme; never above it, though.
-    # Low motion levels stand near what a dead lamp still gets from its neighbours: a closer limit.
-    limit = asked.level * own[:, None]
-    if motion.any():
-        limit[motion & (asked.level < 0.5)] *= MOTION_DARK_BELOW / DARK_BELOW
-    some_dimmed = bool(asked.dimmed.any())
-    if some_dimmed:
-        # A level that was told changes from night to night; a programme's does not.
-        near = np.abs(asked.level - asked.dim_level[:, None]) < 0.05
-        learned = asked.dimmed & ~motion & near & np.isfinite(own_dim)[:, None]
-        limit = np.where(learned, np.minimum(own_dim[:, None], own[:, None]), limit)
+    limit = least_right(asked, own, np.maximum(known.own_dim_lx[rows], LEAST_LIT_LX / 2))
     wanted = lit_wanted[g] & (asked.level > 0)
     seen = wanted & there
     with np.errstate(invalid="ignore"):
@@ -404,12 +392,28 @@ def burn(
     at_late = np.where(small_hours[:, used][g], x[:, used], np.float32(np.nan))
     (late,) = row_quantiles(at_late, 0.5)
     out.lux_late[rows] = np.where(count(np.isfinite(at_late)) >= 4, late, np.float32(np.nan))
-    if some_dimmed:
+    if asked.dimmed.any():
         at_dim = np.where(asked.dimmed, x, np.float32(np.nan))
         out.n_dim[rows] = count(np.isfinite(at_dim))
         middle, high = row_quantiles(at_dim, 0.5, 0.9)
         out.lux_dim[rows] = np.where(asked.by_motion, high, middle)
         out.dim_level[rows] = asked.dim_level
+
+
+def least_right(asked: Asked, own: Floats, own_dim: Floats) -> Floats:
+    """Light that each slot should have at least [lx], float32 (n, s)."""
+    motion = asked.motion & asked.dimmed
+    # Where the dimmed level was learned it says more than the programme; never above it, though.
+    # Low motion levels stand near what a dead lamp still gets from its neighbours: a closer limit.
+    limit = asked.level * own[:, None]
+    if motion.any():
+        limit[motion & (asked.level < 0.5)] *= MOTION_DARK_BELOW / DARK_BELOW
+    if asked.dimmed.any():
+        # A level that was told changes from night to night; a programme's does not.
+        near = np.abs(asked.level - asked.dim_level[:, None]) < 0.05
+        learned = asked.dimmed & ~motion & near & np.isfinite(own_dim)[:, None]
+        limit = np.where(learned, np.minimum(own_dim[:, None], own[:, None]), limit)
+    return limit
 
 
 def forget_unasked_ends(
