@@ -21,15 +21,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-import numpy as np
-
-from ingest.batch import BadMessage, Batch, Block
+from ingest.batch import BadMessage, Batch
 from ingest.counters import Counters
 from ingest.errors import JournalError, JournalFullError
 from ingest.frames import Frames
 from ingest.journal import numbering
+from ingest.journal.contents import Contents
 from ingest.journal.file import (
-    COUNT_EVENTS,
     PAGE_SIZE,
     SCHEMA,
     SCHEMA_VERSION,
@@ -38,8 +36,6 @@ from ingest.journal.file import (
     told,
 )
 from ingest.journal.neighbours import merge_neighbours
-from ingest.journal.rows import Rows, blob_of
-from ingest.reading import Event, Flag
 
 __all__ = ["Journal"]
 
@@ -174,39 +170,15 @@ class Journal:
 
     def _load(self) -> None:
         """What the writer keeps in memory: names, counts, sizes."""
-        self._device: dict[str, int] = {
-            name: number
-            for number, name in self.db.execute("SELECT id, name FROM device ORDER BY id")
-        }
+        self._contents = Contents(
+            self.db, quarantine_bytes=self.quarantine_bytes, now_ms=self.now_ms
+        )
         self._counts: Counter[str] = Counter(
             dict(self.db.execute("SELECT name, n FROM counter").fetchall())
         )
-        self._entries: Counter[tuple[str, int]] = Counter()
-        in_journal = 0
-        for quantity, day, entries, n in self.db.execute(
-            "SELECT quantity, day, count(*), sum(n) FROM entry GROUP BY quantity, day"
-        ):
-            self._entries[quantity, day] = entries
-            in_journal += n
-        in_journal += int(self.db.execute(COUNT_EVENTS).fetchone()[0])
-        self._in_journal = in_journal
-        self._quarantine_size = int(
-            self.db.execute("SELECT coalesce(sum(length(payload) + 100), 0) FROM quarantine")
-            .fetchone()[0]
-        )  # fmt: skip
-        self._last_id = self._highest("entry")
         self.frames = Frames(self.db, self.frames_kept)
-        self.receipts, self._logged = numbering.load(self.db, list(self._device))
-        self._used_bytes = self._measure()
-
-    def _highest(self, table: str) -> int:
-        row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-        return int(row[0]) if row else 0
-
-    def _measure(self) -> int:
-        pages = int(self.db.execute("PRAGMA page_count").fetchone()[0])
-        free = int(self.db.execute("PRAGMA freelist_count").fetchone()[0])
-        return (pages - free) * PAGE_SIZE
+        self.receipts, self._logged = numbering.load(self.db, self._contents.device_names())
+        self._used_bytes = self._contents.used_bytes()
 
     # ------------------------------------------------------------------ what may be asked anywhere
 
@@ -218,11 +190,11 @@ class Journal:
     @property
     def last_id(self) -> int:
         """The id of the newest entry."""
-        return self._last_id
+        return self._contents.last_id
 
     def counters(self) -> Counters:
         """The counts as of the last commit; its `in_journal` is the writer's own running sum."""
-        return Counters.of(dict(self._counts), self._in_journal)
+        return Counters.of(dict(self._counts), self._contents.in_journal)
 
     def room(self) -> bool:
         """Whether a commit would be taken now."""
@@ -264,7 +236,7 @@ class Journal:
     def _commit(self, batch: Batch) -> int:
         if any(batch is one for one in self._paid):
             self._paid = [one for one in self._paid if one is not batch]
-            return self._last_id  # it went with another's commit
+            return self._contents.last_id  # it went with another's commit
         batches = [one for one in self._owed if one is not batch] + [batch]
         logged = self._logged
         try:
@@ -284,7 +256,7 @@ class Journal:
         self._owed.clear()
         self.frames.written()
         self._tidy()
-        return self._last_id
+        return self._contents.last_id
 
     def _must_fit(self, more_bytes: int) -> None:
         if why := self._why_full(more_bytes):
@@ -304,8 +276,7 @@ class Journal:
     def _transaction(self) -> Generator[Counter[str]]:
         """One transaction; what is counted in it is counted when it is durable."""
         counts: Counter[str] = Counter()
-        before = (len(self._device), self._in_journal, self._quarantine_size, self._last_id)
-        entries = self._entries.copy() if len(self._entries) < 64 else None
+        before = self._contents.mark()
         self._carried: list[tuple[Callable[[], Counter[str]], Future[None]]] = []
         try:
             self.db.execute("BEGIN IMMEDIATE")
@@ -319,44 +290,21 @@ class Journal:
             with contextlib.suppress(sqlite3.Error):
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
-            self._forget(before, entries)
+            self._contents.forget(before)
             self._waiting.extendleft(reversed(self._carried))
             if isinstance(error, sqlite3.Error):
                 raise told(self.path, error) from error
             raise
         self._counts.update(counts)
-        self._used_bytes = self._measure()
+        self._used_bytes = self._contents.used_bytes()
         for _, future in self._carried:
             future.set_result(None)
 
-    def _forget(
-        self, before: tuple[int, int, int, int], entries: "Counter[tuple[str, int]] | None"
-    ) -> None:
-        """Undo in memory what the transaction did not make durable."""
-        devices, self._in_journal, self._quarantine_size, self._last_id = before
-        for name in list(self._device)[devices:]:
-            del self._device[name]
-        if entries is not None:
-            self._entries = entries
-
     def _write_batch(self, batch: Batch, counts: Counter[str]) -> None:
         counts.update(batch.counts)
-        for block in batch.blocks():
-            self._write_block(block)
-        if batch.events:
-            self.db.executemany(
-                "INSERT INTO event(device, time_ms, received_ms, event, active, info, flags)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [self._event_row(event, received_ms) for event, received_ms in batch.events],
-            )
-            self._in_journal += sum(not event.flags & Flag.WITHDRAWN for event, _ in batch.events)
-        for number in batch.released:
-            self._quarantine_size -= self._size_in_quarantine(number)
-            self.db.execute("DELETE FROM quarantine WHERE id = ?", (number,))
-        if batch.bad:
-            self._write_bad(batch, counts)
+        self._contents.put(batch, counts)
         if batch.sequences:
-            numbers = self._device_numbers(batch.sequences.device_id)
+            numbers = self._contents.numbers_of(batch.sequences.device_id)
             numbering.log(self.db, batch.sequences, numbers)
             self._logged += len(batch.sequences)
         self.frames.write()
@@ -364,94 +312,13 @@ class Journal:
     def _fold_sequences(self) -> None:
         """Put what was logged of numbered messages into one row a device and boot."""
         with self._transaction():
-            changed = numbering.fold(self.db, self.receipts, self._device_number, self.now_ms())
+            changed = numbering.fold(
+                self.db, self.receipts, self._contents.number_of, self.now_ms()
+            )
         self._logged = 0
         for delivered in changed:
             delivered.changed = False
         self.receipts.dropped.clear()
-
-    def _event_row(
-        self, event: Event, received_ms: int
-    ) -> tuple[int, int, int, str, int | None, str, int]:
-        return (
-            self._device_number(event.device_id),
-            event.time_ms,
-            received_ms,
-            event.event,
-            None if event.active is None else int(event.active),
-            event.info,
-            event.flags,
-        )
-
-    def _device_number(self, name: str) -> int:
-        number = self._device.get(name)
-        if number is None:
-            number = self._device[name] = len(self._device) + 1
-            self.db.execute("INSERT INTO device VALUES (?, ?)", (number, name))
-        return number
-
-    def _device_numbers(self, names: list[str]) -> list[int]:
-        try:
-            return list(map(self._device.__getitem__, names))
-        except KeyError:
-            return [self._device_number(name) for name in names]
-
-    def _write_block(self, block: Block) -> None:
-        number = np.array(self._device_numbers(block.device_ids), np.int32)
-        readings = int(np.count_nonzero((block.flags & Flag.WITHDRAWN) == 0))
-        self._insert_entry(
-            block.quantity,
-            block.day,
-            readings,
-            int(block.time_ms.min()),
-            int(block.time_ms.max()),
-            blob_of(
-                Rows(
-                    number[block.device],
-                    block.time_ms,
-                    block.value,
-                    block.received_ms,
-                    block.flags,
-                )
-            ),
-        )
-        self._in_journal += readings
-        self._entries[block.quantity, block.day] += 1
-
-    def _insert_entry(self, *row: str | int | bytes) -> None:
-        cursor = self.db.execute(
-            "INSERT INTO entry(quantity, day, n, t_min, t_max, b) VALUES (?, ?, ?, ?, ?, ?)", row
-        )
-        self._last_id = int(cursor.lastrowid or 0)
-
-    def _size_in_quarantine(self, number: int) -> int:
-        row = self.db.execute(
-            "SELECT length(payload) + 100 FROM quarantine WHERE id = ?", (number,)
-        ).fetchone()
-        return int(row[0]) if row else 0
-
-    def _write_bad(self, batch: Batch, counts: Counter[str]) -> None:
-        self.db.executemany(
-            "INSERT INTO quarantine(received_ms, topic, reason, detail, readings, payload)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (m.received_ms, m.topic, m.reason, m.detail, m.readings, m.payload)
-                for m in batch.bad
-            ],
-        )
-        self._quarantine_size += sum(len(m.payload) + 100 for m in batch.bad)
-        while self._quarantine_size > self.quarantine_bytes:
-            oldest = self.db.execute(
-                "SELECT id, length(payload) + 100 FROM quarantine ORDER BY id LIMIT 100"
-            ).fetchall()
-            if not oldest:
-                break
-            for number, size in oldest:
-                self.db.execute("DELETE FROM quarantine WHERE id = ?", (number,))
-                self._quarantine_size -= size
-                counts["quarantine_dropped"] += 1
-                if self._quarantine_size <= self.quarantine_bytes:
-                    break
 
     # ------------------------------------------------------------------ what stores have taken
 
@@ -483,15 +350,13 @@ class Journal:
         """
 
         def work() -> Counter[str]:
-            days = self.db.execute(
-                "SELECT DISTINCT quantity, day FROM entry WHERE id <= ?", (upto_id,)
-            ).fetchall()
-            became = self._delete_entries(
+            days = self._contents.days_upto(upto_id)
+            became = self._contents.delete_entries(
                 "id <= ?", (upto_id,), stored=stored, duplicate=duplicate, quarantined=quarantined
             )
             if dirty:
-                self._mark_dirty(days)
-            became.update(self._keep_refused(bad))
+                self._contents.mark_dirty(days)
+            became.update(self._contents.keep_refused(bad))
             return became
 
         return self._later(work)
@@ -509,14 +374,14 @@ class Journal:
         """The archive has the entries of one quantity and day up to `upto_id`: they may go."""
 
         def work() -> Counter[str]:
-            became = self._delete_entries(
+            became = self._contents.delete_entries(
                 "quantity = ? AND day = ? AND id <= ?",
                 (quantity, day, upto_id),
                 stored=stored,
                 duplicate=duplicate,
             )
             if dirty:
-                self._mark_dirty([(quantity, day)])
+                self._contents.mark_dirty([(quantity, day)])
             return became
 
         return self._later(work)
@@ -534,32 +399,19 @@ class Journal:
         """The store has the fault reports up to `upto_id` (of one UTC day): they may go."""
 
         def work() -> Counter[str]:
-            where, args = "id <= ?", [upto_id]
-            if day is not None:
-                where += " AND time_ms >= ? AND time_ms < ?"
-                args += [day * 86_400_000, (day + 1) * 86_400_000]
-            gone = int(self.db.execute(f"{COUNT_EVENTS} AND {where}", args).fetchone()[0])
-            became = _became(gone, stored, duplicate, quarantined)
-            self.db.execute(f"DELETE FROM event WHERE {where}", args)  # noqa: S608 - fixed text
-            self._in_journal -= gone
-            became.update(self._keep_refused(bad))
+            became = self._contents.delete_events(
+                upto_id, day, stored=stored, duplicate=duplicate, quarantined=quarantined
+            )
+            became.update(self._contents.keep_refused(bad))
             return became
 
         return self._later(work)
-
-    def _keep_refused(self, bad: Sequence[BadMessage]) -> Counter[str]:
-        """Put what a store refused into the quarantine; nothing of it is counted as received."""
-        counts = Counter[str]()
-        if bad:
-            self._write_bad(Batch(bad=list(bad)), counts)
-            counts.update(f"rejected.{message.reason}" for message in bad)
-        return counts
 
     def mark_dirty(self, days: Sequence[tuple[str, int]]) -> Future[None]:
         """These (quantity, day) are to be evaluated again."""
 
         def work() -> Counter[str]:
-            self._mark_dirty(days)
+            self._contents.mark_dirty(days)
             return Counter()
 
         return self._later(work)
@@ -568,46 +420,10 @@ class Journal:
         """(quantity, day) has been evaluated; kept dirty if it changed after `seen_since`."""
 
         def work() -> Counter[str]:
-            self.db.execute(
-                "DELETE FROM dirty WHERE quantity = ? AND day = ? AND since <= ?",
-                (quantity, day, seen_since),
-            )
+            self._contents.mark_clean(quantity, day, seen_since=seen_since)
             return Counter()
 
         return self._later(work)
-
-    def _mark_dirty(self, days: Sequence[tuple[str, int]]) -> None:
-        now = self.now_ms()
-        self.db.executemany(
-            "INSERT INTO dirty VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET since = max(since, excluded.since)",
-            [(quantity, day, now) for quantity, day in days],
-        )
-
-    def _delete_entries(
-        self,
-        where: str,
-        args: tuple[str | int, ...],
-        *,
-        stored: int,
-        duplicate: int,
-        quarantined: int = 0,
-    ) -> Counter[str]:
-        """Delete entries; what their readings are to be counted as."""
-        held = self.db.execute(
-            f"SELECT quantity, day, count(*), sum(n) FROM entry WHERE {where}"  # noqa: S608 - fixed text
-            " GROUP BY quantity, day",
-            args,
-        ).fetchall()
-        gone = sum(row[3] for row in held)
-        became = _became(gone, stored, duplicate, quarantined)
-        self.db.execute(f"DELETE FROM entry WHERE {where}", args)  # noqa: S608 - fixed text
-        self._in_journal -= gone
-        for quantity, day, entries, _ in held:
-            self._entries[quantity, day] -= entries
-            if self._entries[quantity, day] <= 0:
-                del self._entries[quantity, day]
-        return became
 
     def _later(self, work: Callable[[], Counter[str]]) -> Future[None]:
         """Do this in the next commit, or in one of its own when none comes."""
@@ -646,11 +462,11 @@ class Journal:
     def _tidy(self) -> None:
         """Merge small neighbours and give pages back; what fails here is done another time."""
         with contextlib.suppress(sqlite3.Error, JournalError):
-            for (quantity, day), entries in list(self._entries.items()):
+            for (quantity, day), entries in list(self._contents.entries.items()):
                 if entries > MERGE_ABOVE:
                     with self._transaction():
                         gone = merge_neighbours(self.db, quantity, day)
-                        self._entries[quantity, day] -= gone
+                        self._contents.entries[quantity, day] -= gone
             if self._logged >= FOLD_MESSAGES:
                 self._fold_sequences()
             free = int(self.db.execute("PRAGMA freelist_count").fetchone()[0])
@@ -678,22 +494,3 @@ class Journal:
     def _close_connection(self) -> None:
         with contextlib.suppress(AttributeError, sqlite3.Error):  # it may never have been opened
             self.db.close()
-
-
-def _became(gone: int, stored: int, duplicate: int, quarantined: int) -> Counter[str]:
-    """What to count for `gone` readings that left the journal.
-
-    Neighbours merged between the store's reading and this deletion stay and will be sent again; the
-    store then counts them a second time, so they are not counted now.
-    """
-    surplus = stored + duplicate + quarantined - gone
-    if surplus < 0:
-        raise ValueError(
-            f"{gone} readings leave the journal, but {gone + surplus} are accounted for"
-        )
-    keep = max(0, min(stored, surplus))
-    return Counter(
-        stored=stored - keep,
-        duplicate=duplicate - max(0, min(duplicate, surplus - keep)),
-        quarantined=quarantined - max(0, surplus - keep - max(0, duplicate)),
-    )
