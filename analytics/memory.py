@@ -249,6 +249,10 @@ class Memory:
             run_since_ms=np.zeros(n, dtype=np.int64),
         )
 
+    def forget_closed(self, before_ms: int) -> None:
+        """Leave behind the findings that ended before a moment [ms, UTC]."""
+        self.closed = [e for e in self.closed if e.end_ms is None or e.end_ms >= before_ms]
+
     @property
     def known(self) -> Known:
         """What the next night is reduced with."""

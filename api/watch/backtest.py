@@ -75,6 +75,7 @@ def run_backtest(
     late = source.late_arrivals()
     first, last = night_of(first_ms), night_of(last_ms)
     result: RoundResult | None = None
+    retired: list[NamedFinding] = []
     light_rounds = 0
     for number in range(first, last + 1):
         if live:
@@ -83,10 +84,11 @@ def run_backtest(
                 light_rounds += 1
         engine.mark_dirty(n for n in late.get(number, ()) if first <= n < number)
         result = engine.noon_round(source, window_start(number + 1))
+        retired += result.retired
         progress(number - first + 1, last - first + 1)
     rounds = last - first + 1
     return Backtest(
-        findings=result.findings if result else [],
+        findings=[*retired, *(result.findings if result else [])],
         rounds=rounds,
         light_rounds=light_rounds,
         lamp_nights=engine.street.n * rounds,

@@ -46,7 +46,7 @@ from api.watch.feature_store import FeatureStore
 from api.watch.gateway_word import GatewayWords
 from api.watch.open_window import OpenWindow
 from api.watch.people import Passages
-from api.watch.publish import Published, SectionNews
+from api.watch.publish import HISTORY_AFTER_MS, Published, SectionNews
 from api.watch.window_readings import READ, ReadingSource, WindowReader, margin_ms
 from ingest.reading import Flag
 from ingest.stores import Columns
@@ -84,7 +84,8 @@ class RoundResult:
     Attributes
     ----------
     findings : list of NamedFinding
-        All that were ever reported, open and ended; incident keys stay over rounds and re-runs.
+        Reported and open, or ended within the last two months; incident keys stay over rounds and
+        re-runs.
     states : dict of str to State
         Of every luminaire, by its id.
     now_ms : int
@@ -92,6 +93,8 @@ class RoundResult:
         Nights that this round reduced from readings.
     exposure : dict of str to float
         Expected passages a night in light below what it should be, by device; empty without counts.
+    retired : list of NamedFinding
+        Ended so long ago that they leave the picture with this round.
     """
 
     findings: list[NamedFinding]
@@ -99,6 +102,7 @@ class RoundResult:
     now_ms: int
     nights_judged: int = 0
     exposure: dict[str, float] = field(default_factory=dict)
+    retired: list[NamedFinding] = field(default_factory=list)
 
 
 class NightRound:
@@ -155,6 +159,10 @@ class NightRound:
             return self._result(now_ms)
         last = night_of(now_ms) - 1
         self._judged = 0
+        # What a round told and ended long before it is left behind: a round costs its night.
+        told_ms = window_start(self._memory.night + 1) if self._memory.night >= 0 else 0
+        history_before_ms = told_ms - HISTORY_AFTER_MS
+        retired = self._published.retire(history_before_ms)
         self._rewind()
         first = (
             self._memory.night + 1 if self._memory.night >= 0 else self._first_night(readings, last)
@@ -162,9 +170,10 @@ class NightRound:
         for number in range(first, last + 1):
             self._settle(readings, number, now_ms)
         self._dirty = {n for n in self._dirty if n > last}
-        self._published.reconcile(self._episodes(), now_ms)
+        self._memory.forget_closed(history_before_ms)
+        self._published.reconcile(self._episodes(), now_ms, history_before_ms=history_before_ms)
         self.features.write_published(self._published.rows())
-        return self._result(now_ms)
+        return replace(self._result(now_ms), retired=retired)
 
     def light_round(self, readings: ReadingSource, now_ms: int) -> RoundResult:
         """Report what is urgent or grouped in the night that is going on."""

@@ -19,10 +19,12 @@ from api.findings import NamedFinding
 from api.street.street_plan import StreetPlan
 from api.watch.explain import explain
 
-__all__ = ["Published", "SectionNews"]
+__all__ = ["HISTORY_AFTER_MS", "Published", "SectionNews"]
 
 SAME_MATTER_MS = 48 * 3_600_000
 SETTLED_AFTER_MS = 26 * 3_600_000
+# Ended longer ago than late data comes: told, kept by the ledger, and no round's matter any more.
+HISTORY_AFTER_MS = 62 * 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,19 @@ class Published:
             for r in self._rows
         ]
 
-    def reconcile(self, episodes: Iterable[Episode], now_ms: int) -> None:
-        """Bring the list up to what is judged now."""
+    def reconcile(
+        self, episodes: Iterable[Episode], now_ms: int, *, history_before_ms: int = 0
+    ) -> None:
+        """Bring the list up to what is judged now.
+
+        Parameters
+        ----------
+        episodes : iterable of Episode
+        now_ms : int
+        history_before_ms : int
+            What ended before and is not in the list was told, and has left it: it is not told
+            again.
+        """
         by_matter: dict[tuple[int, FindingKind], list[Row]] = {}
         for known in self._rows:
             by_matter.setdefault((known.row, known.kind), []).append(known)
@@ -112,7 +125,8 @@ class Published:
                 None,
             )
             if match is None:
-                fresh.append(e)
+                if e.end_ms is None or e.end_ms >= history_before_ms:
+                    fresh.append(e)
                 continue
             matched.add(id(match))
             renamed.setdefault(e.incident, match.incident)
@@ -130,6 +144,15 @@ class Published:
                 row.end_ms = max(now_ms, row.start_ms + 1)
                 row.withdrawn = True
                 row.note = f"{row.note} Withdrawn: what came in later does not bear it out.".strip()
+
+    def retire(self, before_ms: int) -> list[NamedFinding]:
+        """Take what ended before a moment out of the list; what was taken."""
+        old = [r for r in self._rows if r.end_ms is not None and r.end_ms < before_ms]
+        if not old:
+            return []
+        gone = set(map(id, old))
+        self._rows = [r for r in self._rows if id(r) not in gone]
+        return self._named(old)
 
     def _order_out(self, e: Episode, by_matter: Mapping[tuple[int, FindingKind], list[Row]]) -> str:
         """Incident of an order that a light round sent out for the same luminaire, if it stands."""
@@ -192,7 +215,10 @@ class Published:
         return out
 
     def findings(self) -> list[NamedFinding]:
-        """The complete picture."""
+        """What is open, and what ended not long ago."""
+        return self._named(self._rows)
+
+    def _named(self, rows: Iterable[Row]) -> list[NamedFinding]:
         size: dict[str, int] = {}
         for r in self._rows:
             if r.end_ms is None:
@@ -215,7 +241,7 @@ class Published:
                 simulated=r.simulated or r.device_id in self.simulated,
                 withdrawn=r.withdrawn,
             )
-            for r in self._rows
+            for r in rows
         ]
 
     def _new(self, e: Episode, renamed: Mapping[str, str], now_ms: int) -> Row:

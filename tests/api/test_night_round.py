@@ -439,3 +439,25 @@ def test_an_empty_registry_and_an_empty_store_give_an_empty_picture():
     result = engine.noon_round(street.store(), window_start(street.first_night + 1))
     assert result.findings == []
     assert result.states == {}
+
+
+def test_what_ended_two_months_ago_leaves_the_picture_once_and_late_data_does_not_bring_it_back():
+    street = Street(feeders=1, lamps=5, nights=80, interval_s=1800)
+    street.lit[2, street.at(5, 9) : street.at(7, 0)] = 0
+    street.lit[3, street.at(78, 9) :] = 0
+    store = street.store()
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    told, retired = [], []
+    for night in range(street.nights):
+        if night == 75:
+            # Something was handed over late about nights long settled, the lamp's among them.
+            engine.mark_dirty([street.first_night + 4, street.first_night + 50])
+        result = engine.noon_round(store, window_start(street.first_night + night + 1))
+        told.append({f.luminaire_id for f in result.findings})
+        retired += [(night, f.luminaire_id) for f in result.retired]
+    assert all(seen == {"L0-02"} for seen in told[6:60])
+    ((night, lamp),) = retired
+    assert lamp == "L0-02"
+    assert 68 <= night <= 72
+    assert not any("L0-02" in seen for seen in told[night:])
+    assert "L0-03" in told[-1]
