@@ -19,7 +19,7 @@ from api.app import create_app
 from api.auth import first_link
 from api.case_office import CaseOffice
 from api.clock import Clock
-from api.datadir import DataDir, kept_name, kept_secret, read_json
+from api.datadir import DataDir, kept_name, kept_secret
 from api.errors import BadInputError
 from api.hand_in import HandIn
 from api.keeping.doctor import influx_target
@@ -34,7 +34,7 @@ from api.watch.arrivals import ArchiveArrivals, OverlapArrivals
 from api.watch.evidence_picture import EvidencePicture
 from api.watch.feature_store import FeatureStore
 from api.watch.judging import Judge
-from api.watch.rounds import Rounds
+from api.watch.rounds import Rounds, is_late, last_round_ms
 from api.watch.rules_file import load_rules
 from api.watch.urgency import JournalNews, StoreNews, Urgency
 from ingest.broker import RunningBroker, open_broker
@@ -390,6 +390,7 @@ def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Servi
         store=platform.store,
         counters=lambda: _counters(platform),
         health=lambda: _health(platform),
+        stale=lambda: is_late(_last_round_ms(platform), platform.clock.now_ms()),
         hand_in=platform.hand_in,
         demo_token=demo_token,
         secret=platform.settings.http.secret.get_secret_value().encode()
@@ -443,16 +444,18 @@ def _health(platform: Platform) -> Mapping[str, Health]:
 
 def _health_of_rounds(platform: Platform) -> Health:
     """Whoever runs them: those of another process leave in the folder when the last one was."""
-    if platform.rounds is not None:
-        last_ms = platform.rounds.last_ms
-    elif (kept := read_json(platform.data.rounds)) is not None:
-        last_ms = kept["last_ms"]
-    else:
+    last_ms, now_ms = _last_round_ms(platform), platform.clock.now_ms()
+    if last_ms is None:
         return Health(ok=False, detail=f"no rounds have been run with {platform.data.path}")
-    behind_ms = platform.clock.now_ms() - last_ms
-    late = behind_ms > 60 * MINUTE_MS
-    text = f"the last round was {behind_ms // MINUTE_MS} minutes ago" if late else ""
+    late = is_late(last_ms, now_ms)
+    text = f"the last round was {(now_ms - last_ms) // MINUTE_MS} minutes ago" if late else ""
     return Health(not late, text)
+
+
+def _last_round_ms(platform: Platform) -> int | None:
+    if platform.rounds is not None:
+        return platform.rounds.last_ms
+    return last_round_ms(platform.data.rounds)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from api.commands import COMMAND_FAMILIES, load
-from api.errors import BadInputError, LjusvaktError
+from api.errors import BadInputError, ConflictError, LjusvaktError, NotFoundError
 from ingest.errors import IngestError, SettingsError, UnreadableFileError
 
 __all__ = ["app", "main"]
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 # What is wrong with the name that was given, not with the machine.
 WRONG_NAME = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+# At the command line what is not there, or is there already, was named by whoever typed it.
+WRONG_INPUT = (BadInputError, NotFoundError, ConflictError, SettingsError, UnreadableFileError)
 
 for family in COMMAND_FAMILIES:
     load(family).register(app)
@@ -30,7 +32,7 @@ def main() -> None:
     """Run the command; exit 0 done, 1 failed while running, 2 bad usage, settings or input."""
     try:
         app()
-    except (BadInputError, SettingsError, UnreadableFileError) as error:
+    except WRONG_INPUT as error:
         fail(error, str(error), code=2)
     except (LjusvaktError, IngestError) as error:
         fail(error, str(error), code=1)

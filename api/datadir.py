@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from api.errors import BadInputError
 
@@ -149,14 +149,26 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     scratch.replace(path)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """What `write_json` wrote; None where there is nothing."""
+def read_json(path: Path, *, remedy: str) -> dict[str, Any] | None:
+    """What `write_json` wrote; None where there is nothing.
+
+    Parameters
+    ----------
+    path : Path
+    remedy : str
+        What to do when it is damaged: that depends on what it holds.
+
+    Raises
+    ------
+    BadInputError
+        If it is damaged.
+    """
     try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        loaded: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise BadInputError(
-            f"{path} is not readable as JSON", remedy="Remove it, or start with --fresh."
-        ) from error
-    return loaded
+    except ValueError:
+        loaded = None
+    if not isinstance(loaded, dict):
+        raise BadInputError(f"{path} is damaged: it is no JSON object", remedy=remedy)
+    return cast("dict[str, Any]", loaded)

@@ -79,7 +79,7 @@ async def run_demo(settings: Settings, options: DemoOptions, progress: Progress)
     port = listener.getsockname()[1]
     if options.fresh:
         _clear(folder)
-    kept = read_json(folder / STATE) or {}
+    kept = read_json(folder / STATE, remedy="Start the demo with --fresh.") or {}
     if kept and kept["lamps"] != options.lamps:
         raise BadInputError(
             f"the demo in {folder} has {kept['lamps']} luminaires, not {options.lamps}",

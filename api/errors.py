@@ -3,8 +3,8 @@
 LjusvaktError
 ├── BadInputError     settings, arguments or a file cannot be used: exit code 2
 ├── BusyError         too many ask at once; again in a moment
-├── NotFoundError     the thing asked for does not exist
-└── ConflictError     it exists, but not in the state that was asked for
+├── NotFoundError     the thing asked for does not exist: exit code 2
+└── ConflictError     it exists, but not in the state that was asked for: exit code 2
     └── StaleVersionError   somebody changed it meanwhile
 """
 

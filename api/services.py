@@ -60,6 +60,9 @@ class Services:
         whatever else is counted; a value may be a mapping from reason to number.
     health : callable
         Name of each part and how it is.
+    stale : callable
+        Whether the last round is so long ago that states, findings and orders may hold no more:
+        the last good ones are still given, and answers say so.
     picture : callable or None
         Work order id and language to an SVG that shows in five seconds why we believe so; None
         where nothing is known to draw.
@@ -80,6 +83,7 @@ class Services:
     store: SeriesStore
     counters: Callable[[], Mapping[str, object]] = dict
     health: Callable[[], Mapping[str, Health]] = dict
+    stale: Callable[[], bool] = bool
     picture: Callable[[int, str], str | None] | None = None
     hand_in: TakesDecoded | None = None
     demo_token: str = ""

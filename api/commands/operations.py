@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from api.ledger import Ledger
+    from api.ledger.views import AuditAction
 
 __all__ = ["register"]
 
@@ -81,6 +82,22 @@ def ledger_of(
         yield ledger
 
 
+@contextmanager
+def listed_by(command: str) -> Generator[None]:
+    """What is not there is told with the command that shows what is."""
+    from api.errors import NotFoundError
+
+    try:
+        yield
+    except NotFoundError as error:
+        raise NotFoundError(error.message, remedy=f"`{command}` shows them.") from error
+
+
+def noted(ledger: "Ledger", action: "AuditAction", subject: str, **details: Any) -> None:
+    """Write it down: who did what to whom."""
+    ledger.audit(actor="cli", action=action, subject=subject, now_ms=now_ms(), details=details)
+
+
 def say(content: Any, text: str, *, as_json: bool) -> None:
     """Print for people, or for programs."""
     sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n" if as_json else text)
@@ -129,6 +146,9 @@ def import_assets(
         if apply:
             diff = ledger.put_assets(assets, now_ms=now_ms(), whole=whole)
             publish(ledger, config, data)
+            counts = {"added": len(diff.added), "same": diff.same}
+            counts |= {"changed": len(diff.changed), "removed": len(diff.removed)}
+            noted(ledger, "assets_imported", file.name, **counts)
         else:
             diff = ledger.asset_diff(assets, whole=whole)
     summary = import_summary(found, diff, unordered, applied=apply)
@@ -235,17 +255,18 @@ def add_user(
 ) -> None:
     """Add a person and print the secret of a one-time sign-in link, good for a day."""
     with ledger_of(config, data, write=True) as ledger:
-        ledger.create_user(name, roles=role, areas=area or (), now_ms=now_ms())
+        user = ledger.create_user(name, roles=role, areas=area or (), now_ms=now_ms())
         token = ledger.sign_in_link(name, now_ms=now_ms())
-        ledger.audit(actor="cli", action="user.create", subject=name, now_ms=now_ms())
+        noted(ledger, "user_created", name, roles=sorted(user.roles))
+        noted(ledger, "link_made", name)
     say({"name": name, "link": token}, f"one-time secret: {token}\n", as_json=as_json)
 
 
 def link_user(name: str, config: Config = None, data: Data = None, as_json: AsJson = False) -> None:
     """Print the secret of a new one-time sign-in link."""
-    with ledger_of(config, data, write=True) as ledger:
+    with ledger_of(config, data, write=True) as ledger, listed_by("ljusvakt users list"):
         token = ledger.sign_in_link(name, now_ms=now_ms())
-        ledger.audit(actor="cli", action="user.link", subject=name, now_ms=now_ms())
+        noted(ledger, "link_made", name)
     say({"name": name, "link": token}, f"one-time secret: {token}\n", as_json=as_json)
 
 
@@ -258,9 +279,10 @@ def change_user(
     data: Data = None,
 ) -> None:
     """Change roles, areas, or whether somebody may sign in."""
-    with ledger_of(config, data, write=True) as ledger:
+    changed = {"roles": role, "areas": area, "active": active}
+    with ledger_of(config, data, write=True) as ledger, listed_by("ljusvakt users list"):
         ledger.change_user(name, roles=role, areas=area, active=active)
-        ledger.audit(actor="cli", action="user.change", subject=name, now_ms=now_ms())
+        noted(ledger, "user_changed", name, **{k: v for k, v in changed.items() if v is not None})
 
 
 def list_keys(config: Config = None, data: Data = None, as_json: AsJson = False) -> None:
@@ -299,7 +321,7 @@ def create_key(
         made = ledger.create_key(
             name, roles=role, areas=area or (), now_ms=at_ms, expires_ms=expires
         )
-        ledger.audit(actor="cli", action="key.create", subject=made.key.public_id, now_ms=at_ms)
+        noted(ledger, "key_created", made.key.public_id, roles=sorted(made.key.roles))
     say({"id": made.key.public_id, "key": made.secret}, made.secret + "\n", as_json=as_json)
 
 
@@ -309,9 +331,9 @@ def revoke_key(
     data: Data = None,
 ) -> None:
     """Make a key work no longer."""
-    with ledger_of(config, data, write=True) as ledger:
+    with ledger_of(config, data, write=True) as ledger, listed_by("ljusvakt keys list"):
         ledger.revoke_key(key_id, now_ms=now_ms())
-        ledger.audit(actor="cli", action="key.revoke", subject=key_id, now_ms=now_ms())
+        noted(ledger, "key_revoked", key_id)
 
 
 # -- policy ----------------------------------------------------------------------------------

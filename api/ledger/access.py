@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from api.errors import BadInputError, BusyError, ConflictError, NotFoundError
 from api.ledger.base import Database
 from api.ledger.models import ApiKeyRow, AuditRow, SessionRow, UserRow
-from api.ledger.views import ApiKey, AuditEntry, User
+from api.ledger.views import ApiKey, AuditAction, AuditEntry, User
 
 __all__ = ["ROLES", "Access", "BrowserSession", "NewKey"]
 
@@ -345,7 +345,7 @@ class Access:
         self,
         *,
         actor: str,
-        action: str,
+        action: AuditAction,
         subject: str,
         now_ms: int,
         details: Mapping[str, Any] | None = None,
@@ -358,7 +358,7 @@ class Access:
             row = AuditRow(
                 at_ms=now_ms,
                 actor=actor[:200],
-                action=action[:200],
+                action=action,
                 subject=subject[:200],
                 details=dict(details or {}),
                 previous=previous,

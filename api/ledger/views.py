@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from analytics.findings import CauseKind, FindingKind, Severity
 from api.findings import NamedFinding
@@ -13,6 +13,7 @@ from api.operations.work_orders import BudgetAccount, Crew, WorkOrderState
 __all__ = [
     "ApiKey",
     "Attachment",
+    "AuditAction",
     "AuditEntry",
     "CaseLink",
     "Evidence",
@@ -372,6 +373,30 @@ class ApiKey:
     expires_ms: int | None
     last_used_ms: int | None
     revoked_ms: int | None
+
+
+AuditAction = Literal[
+    "assets_imported",
+    "calendar_made",
+    "first_admin_created",
+    "intervention_file_removed",
+    "key_created",
+    "key_revoked",
+    "link_made",
+    "password_set",
+    "recipient_removed",
+    "recipient_set",
+    "sign_in",
+    "sign_in_refused",
+    "sign_out",
+    "signed_out_by_admin",
+    "situation_map_made",
+    "user_changed",
+    "user_created",
+    "work_ended",
+    "work_planned",
+]
+"""What the log of who did what can say: one name for one action, whichever way it was done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from api.auth import STAFF, Needs, Principal, Role
+from api.ledger.views import AuditAction
 from api.pagination import PageAsked
 from api.problems import ProblemError
 from api.routes.access_shapes import AuditOut, KeyOut, UserOut
@@ -23,7 +24,7 @@ Areas = Annotated[list[Name], Field(max_length=100)]
 
 
 def noted(
-    services: Services, principal: Principal, action: str, subject: str, **details: Any
+    services: Services, principal: Principal, action: AuditAction, subject: str, **details: Any
 ) -> None:
     """Write it down: who did what to whom."""
     services.ledger.audit(

@@ -14,6 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from api.auth import Needs, Principal, Role
 from api.errors import BadInputError, ConflictError, LjusvaktError
 from api.i18n import Words
+from api.ledger.views import AuditAction
 from api.pagination import Paging, screens
 from api.problems import ProblemError
 from api.routes import access
@@ -46,7 +47,7 @@ def role_texts(words: Words) -> dict[str, str]:
     }
 
 
-def action_texts(words: Words) -> dict[str, str]:
+def action_texts(words: Words) -> dict[AuditAction, str]:
     """What stands in the log, in the reader's words."""
     _ = words.text
     return {
@@ -68,6 +69,7 @@ def action_texts(words: Words) -> dict[str, str]:
         "calendar_made": _("made a calendar address"),
         "assets_imported": _("imported assets"),
         "situation_map_made": _("made a situation map"),
+        "intervention_file_removed": _("removed a file of an intervention"),
     }
 
 

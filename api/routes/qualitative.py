@@ -203,7 +203,7 @@ def remove_file(
     NoteFiles(services.ledger.database).remove(intervention_id, file_id)
     services.ledger.audit(
         actor=principal.name,
-        action="intervention.file.remove",
+        action="intervention_file_removed",
         subject=f"{intervention_id}/{file_id}",
         now_ms=services.clock.now_ms(),
     )

@@ -13,13 +13,26 @@ import structlog
 from api.clock import Clock
 from api.datadir import read_json, write_json
 
-__all__ = ["Due", "RoundKind", "Rounds", "Urgent", "due_rounds"]
+__all__ = ["Due", "RoundKind", "Rounds", "Urgent", "due_rounds", "is_late", "last_round_ms"]
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 NOON_MS = DAY_MS // 2  # UTC, so that no night is ever cut
 LOOK_MS = 5_000
 STAND_BY_S = 2.0  # a leader that died is missed for no longer
+LATE_MS = 60 * MINUTE_MS
+WITHOUT_STATE = "Remove it: rounds then begin again a week back."
+
+
+def is_late(last_ms: int | None, now_ms: int) -> bool:
+    """Whether the last round is so long ago that what it found may hold no more."""
+    return last_ms is None or now_ms - last_ms > LATE_MS
+
+
+def last_round_ms(state_file: Path) -> int | None:
+    """When the last round was that was run with this folder; None where there was none."""
+    kept = read_json(state_file, remedy=WITHOUT_STATE)
+    return kept["last_ms"] if kept else None
 
 
 class RoundKind(StrEnum):
@@ -117,8 +130,8 @@ class Rounds:
         self._taken_over = taken_over
         self._urgency = urgency
         self._log = structlog.get_logger("rounds")
-        kept = read_json(state_file)
-        self.last_ms: int = kept["last_ms"] if kept else start_ms
+        kept_ms = last_round_ms(state_file)
+        self.last_ms = start_ms if kept_ms is None else kept_ms
 
     async def run(self) -> None:
         """Run rounds for ever, as the clock makes them due."""
@@ -156,8 +169,8 @@ class Rounds:
             return False
         if self._term() != self._led:
             self._led = self._term()
-            kept = read_json(self._state_file)
-            self.last_ms = kept["last_ms"] if kept else self.last_ms
+            kept_ms = last_round_ms(self._state_file)
+            self.last_ms = self.last_ms if kept_ms is None else kept_ms
             self._taken_over()
             self._log.info("this process runs the rounds")
         self.catch_up(self.due())

@@ -252,6 +252,10 @@ def test_the_command_shows_what_would_change_and_writes_only_when_told(
     assert json.loads(runner.invoke(app, [*base, "--apply"]).stdout)["added"] == 2
     assert json.loads(runner.invoke(app, base).stdout)["same"] == 2
     assert Registry.load(tmp_path / "data" / "registry.json").get("A1") is not None
+    with open_ledger(tmp_path / "data" / "ops.db") as ledger:
+        (written,) = ledger.audit_entries()
+    assert (written.action, written.subject) == ("assets_imported", dirty.name)
+    assert written.details == {"added": 2, "same": 0, "changed": 0, "removed": 0}
 
 
 @pytest.mark.usefixtures("clean_environment")
@@ -265,7 +269,9 @@ def test_users_and_keys_are_made_at_the_command_line(tmp_path: Path) -> None:
         assert key is not None
         assert key.roles == {"tester"}
         assert len(link["link"]) >= 43
-        assert [e.action for e in ledger.audit_entries()] == ["user.create", "key.create"]
+        assert [e.action for e in ledger.audit_entries()] == [
+            "link_made", "user_created", "key_created",
+        ]  # fmt: skip
     listed = json.loads(runner.invoke(app, ["keys", "list", *data]).stdout)["items"]
     assert made["key"] not in json.dumps(listed)
     tried = runner.invoke(app, ["policy", "what-if", "helsingborg", "malmo", *data])

@@ -8,8 +8,10 @@ import pytest
 
 from api import cli
 from api.cli import main
+from api.ledger import open_ledger
 from firmware_sim.feed import write_feed
 from firmware_sim.scenario import load_scenario
+from ingest.journal import Journal
 
 
 @pytest.fixture
@@ -102,3 +104,27 @@ def test_a_feed_written_anew_in_the_other_form_leaves_no_old_readings(tmp_path) 
     for form in ("parquet", "csv", "parquet"):
         write_feed(scenario, tmp_path, processes=1, form=form)
         assert [p.name for p in tmp_path.glob("readings.*")] == [f"readings.{form}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("users", "link", "nobody"), "no user 'nobody'. `ljusvakt users list` shows them."),
+        (("users", "change", "nobody"), "no user 'nobody'. `ljusvakt users list` shows them."),
+        (("users", "add", "kim", "--role", "crew"), "there is a user 'kim' already."),
+        (("keys", "revoke", "none"), "no key 'none'. `ljusvakt keys list` shows them."),
+        (
+            ("quarantine", "show", "99"),
+            (
+                "there is no message 99 in the quarantine. "
+                "`ljusvakt quarantine list` gives their numbers."
+            ),
+        ),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+)
+def test_what_is_not_there_or_there_already_is_wrong_input(said, arguments, told) -> None:
+    Journal(Path("journal.db"), quota_bytes=10**8, now_ms=lambda: 0, min_free_bytes=0).close()
+    with open_ledger(Path("ops.db")) as ledger:
+        ledger.create_user("kim", roles=["crew"], now_ms=0)
+    assert said(*arguments, "--data", ".") == (2, f"ljusvakt: {told}\n")

@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from contracts.seeded_city import NOW_MS, client_over, seeded_services
 from fastapi.testclient import TestClient
 
+from api.i18n import Words
+from api.ledger.views import AuditAction
 from api.problems import TITLES
+from api.routes.admin import action_texts
 from api.routes.error_words import EXPLAINED
 from api.services import Services
 
@@ -109,6 +114,10 @@ def test_the_log_says_who_did_what_page_by_page(admin: TestClient, services: Ser
     second = admin.get(more.replace("&amp;", "&")).text
     assert ">k0<" in second
     assert ">k59<" not in second
+
+
+def test_every_action_that_can_be_in_the_log_has_words() -> None:
+    assert set(action_texts(Words("sv", UTC))) == set(get_args(AuditAction))
 
 
 def test_an_inventory_is_shown_and_then_written_as_it_was_shown(
