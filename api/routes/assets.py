@@ -10,7 +10,7 @@ from api.auth import STAFF, Needs, Principal
 from api.errors import NotFoundError
 from api.operations.states import LuminaireState, LuminaireStatus
 from api.pagination import PageAsked
-from api.routes.shapes import AssetOut, ListOf, asset_out
+from api.routes.shapes import AssetOut, JudgedListOf, Stale, asset_out
 from api.services import ServiceDep, Services
 
 router = APIRouter(prefix="/api/v1", tags=["assets"])
@@ -33,7 +33,7 @@ def assets(
     site: Annotated[str | None, Query(max_length=200)] = None,
     feeder: Annotated[str | None, Query(max_length=200)] = None,
     segment: Annotated[str | None, Query(max_length=200)] = None,
-) -> ListOf[AssetOut]:
+) -> JudgedListOf[AssetOut]:
     """Luminaires, tunnels and counters with their state, by device id."""
     states = services.states()
     rows = [
@@ -47,7 +47,7 @@ def assets(
     ]
     page = pages.of(rows, key=lambda asset: (asset.device_id,))
     shown = [asset_out(asset, states.get(asset.device_id)) for asset in page.items]
-    return ListOf(items=shown, next=page.next)
+    return JudgedListOf(items=shown, next=page.next, stale=services.stale())
 
 
 def state_of(asset: Asset, states: Mapping[str, LuminaireStatus]) -> LuminaireState:
@@ -56,10 +56,17 @@ def state_of(asset: Asset, states: Mapping[str, LuminaireStatus]) -> LuminaireSt
     return status.state if status else LuminaireState.UNKNOWN
 
 
+class AssetNowOut(AssetOut):
+    """One asset with its state, and whether that may hold no more."""
+
+    stale: Stale
+
+
 @router.get("/assets/{device_id}")
-def asset(device_id: str, services: ServiceDep, principal: Staff) -> AssetOut:
+def asset(device_id: str, services: ServiceDep, principal: Staff) -> AssetNowOut:
     """One asset with its state."""
     found = services.ledger.asset(device_id)
     if not principal.sees(found.area):
         raise NotFoundError(f"no asset {device_id!r}.")
-    return asset_out(found, services.states().get(device_id))
+    now = asset_out(found, services.states().get(device_id))
+    return AssetNowOut(**now.model_dump(), stale=services.stale())

@@ -16,6 +16,7 @@ from api.errors import BadInputError
 from api.ledger.board import orders_by_device
 from api.operations.states import LuminaireState
 from api.routes.assets import state_of, visible
+from api.routes.shapes import Stale
 from api.services import ServiceDep, Services
 
 router = APIRouter(prefix="/api/v1", tags=["assets"])
@@ -65,6 +66,7 @@ class MapOut(BaseModel):
     left_out: int = Field(
         description="Luminaires of this box beyond 10,000; all of these are in order."
     )
+    stale: Stale
 
 
 def box_of(text: str | None) -> Box | None:
@@ -101,11 +103,14 @@ def map_data(
     every so many-eth.
     """
     box = box_of(bbox)
+    stale = services.stale()
     packed: bytes = services.answers.get(
         ("map", principal.areas, box),
-        (services.ledger.street_version(), services.ledger.stream_position()),
+        (services.ledger.street_version(), services.ledger.stream_position(), stale),
         # Made and packed once, in this thread: each costs more than all the rest of an answer.
-        lambda: gzip.compress(msgspec.json.encode(drawn(services, principal, box)), PACKED),
+        lambda: gzip.compress(
+            msgspec.json.encode(drawn(services, principal, box, stale=stale)), PACKED
+        ),
     )
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" not in request.headers.get("accept-encoding", ""):
@@ -114,7 +119,9 @@ def map_data(
     return Response(packed, media_type="application/json", headers=headers)
 
 
-def drawn(services: Services, principal: Principal, box: Box | None) -> dict[str, object]:
+def drawn(
+    services: Services, principal: Principal, box: Box | None, *, stale: bool
+) -> dict[str, object]:
     """What `MapOut` says, as plain columns."""
     placed = [
         one
@@ -146,6 +153,7 @@ def drawn(services: Services, principal: Principal, box: Box | None) -> dict[str
         "segments": lines_of(shown),
         "labels": labels_of(placed),
         "left_out": len(placed) - len(shown),
+        "stale": stale,
     }
 
 

@@ -8,7 +8,7 @@ from analytics.findings import FindingKind
 from api.auth import STAFF, Needs, Principal
 from api.ledger.views import Evidence
 from api.pagination import PageAsked
-from api.routes.shapes import FindingOut, ListOf, Moment, finding_out, time_ms_of
+from api.routes.shapes import FindingOut, JudgedListOf, Moment, finding_out, time_ms_of
 from api.services import ServiceDep
 
 router = APIRouter(prefix="/api/v1", tags=["findings"])
@@ -28,7 +28,7 @@ def findings(
     withdrawn: Annotated[
         bool, Query(description="Also those that later data showed never to have been so.")
     ] = False,
-) -> ListOf[FindingOut]:
+) -> JudgedListOf[FindingOut]:
     """Findings in the order they came; `incident` groups those that are one matter."""
 
     def found(after: int | None, limit: int) -> list[Evidence]:
@@ -44,4 +44,6 @@ def findings(
         )
 
     page = pages.by_number(found)
-    return ListOf(items=[finding_out(one) for one in page.items], next=page.next)
+    return JudgedListOf(
+        items=[finding_out(one) for one in page.items], next=page.next, stale=services.stale()
+    )

@@ -12,7 +12,7 @@ from api.pagination import PageAsked
 from api.routes.shapes import (
     IncidentDetailOut,
     IncidentOut,
-    ListOf,
+    JudgedListOf,
     incident_detail_out,
     incident_out,
 )
@@ -30,7 +30,7 @@ def incidents(
     state: IncidentState | None = None,
     kind: FindingKind | None = None,
     cause_id: Annotated[str | None, Query(max_length=200)] = None,
-) -> ListOf[IncidentOut]:
+) -> JudgedListOf[IncidentOut]:
     """Incidents, the newest first."""
 
     def found(before: int | None, limit: int) -> list[Incident]:
@@ -44,7 +44,9 @@ def incidents(
         )
 
     page = pages.by_number(found)
-    return ListOf(items=[incident_out(one) for one in page.items], next=page.next)
+    return JudgedListOf(
+        items=[incident_out(one) for one in page.items], next=page.next, stale=services.stale()
+    )
 
 
 @router.get("/incidents/{incident_id}")

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from api.ledger.views import WorkOrder, WorkOrderDetail
-from api.routes.shapes import FindingOut, finding_out, moment
+from api.routes.shapes import FindingOut, Stale, finding_out, moment
 from api.watch.consequences import passages_source
 
 __all__ = ["WorkOrderDetailOut", "WorkOrderOut", "work_order_detail_out", "work_order_out"]
@@ -160,9 +160,10 @@ class WorkOrderDetailOut(WorkOrderOut):
     passages_source: Literal["own_counter", "nearest_similar_place", "none"] = Field(
         default="none", description="How it is known who passes"
     )
+    stale: Stale
 
 
-def work_order_detail_out(detail: WorkOrderDetail) -> WorkOrderDetailOut:
+def work_order_detail_out(detail: WorkOrderDetail, *, stale: bool) -> WorkOrderDetailOut:
     """One order with its members, history, pauses, photos and findings."""
     order = detail.order
     return WorkOrderDetailOut(
@@ -214,4 +215,5 @@ def work_order_detail_out(detail: WorkOrderDetail) -> WorkOrderDetailOut:
         service_requests=list(detail.requests),
         light_decides=detail.light_decides,
         passages_source=passages_source(detail.evidence),
+        stale=stale,
     )

@@ -61,6 +61,9 @@ def json_in_page(value: object) -> Markup:
     return Markup(safe)  # noqa: S704 - only data, and `<` is gone
 
 
+SHOWS_WHAT_WAS_JUDGED = ("/", "/crew", "/orders")
+
+
 def new_key() -> str:
     """An idempotency key for one form."""
     return secrets.token_urlsafe(18)
@@ -138,6 +141,7 @@ def page(
                 "zone_name": services.settings.timezone,
                 "navigation": navigation(principal, words),
                 "here": here,
+                "stale": here in SHOWS_WHAT_WAS_JUDGED and services.stale(),
                 "static": static,
                 "switch": partial(_switch, request),
                 "version": version("ljusvakt"),

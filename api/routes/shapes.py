@@ -22,11 +22,13 @@ __all__ = [
     "In",
     "IncidentDetailOut",
     "IncidentOut",
+    "JudgedListOf",
     "ListOf",
     "MaintenanceOut",
     "PlannedWorkOut",
     "ProblemOut",
     "RequestOut",
+    "Stale",
     "asset_out",
     "finding_out",
     "incident_detail_out",
@@ -110,6 +112,18 @@ class ListOf(BaseModel, Generic[T]):
 
     items: list[T]
     next: str | None = None
+
+
+Stale = Annotated[
+    bool,
+    Field(description="No round for an hour: this is the last good result, and may hold no more"),
+]
+
+
+class JudgedListOf(ListOf[T], Generic[T]):
+    """One page of a list of what rounds have judged."""
+
+    stale: Stale
 
 
 class AssetOut(BaseModel):

@@ -28,7 +28,7 @@ from api.routes.order_shapes import (
     work_order_out,
 )
 from api.routes.repeats import Repeatable
-from api.routes.shapes import In, ListOf, Name, Text, moment
+from api.routes.shapes import In, JudgedListOf, Name, Text, moment
 from api.services import ServiceDep, Services
 
 router = APIRouter(prefix="/api/v1", tags=["work orders"], route_class=Repeatable)
@@ -86,7 +86,7 @@ def work_orders(
     cause_id: Annotated[str | None, Query(max_length=200)] = None,
     site: Annotated[str | None, Query(max_length=200)] = None,
     priority: Annotated[str | None, Query(max_length=40)] = None,
-) -> ListOf[WorkOrderOut]:
+) -> JudgedListOf[WorkOrderOut]:
     """Work orders, the most urgent first: by priority, then by deadline."""
     wanted = OrderFilter(
         states=tuple(state or ()),
@@ -103,8 +103,10 @@ def work_orders(
         lambda behind: services.ledger.work_orders(wanted, limit=pages.limit, after=behind)
     )
     members = members_of(services.ledger.database, [order.id for order in page.items])
-    return ListOf(
-        items=[work_order_out(order, members[order.id]) for order in page.items], next=page.next
+    return JudgedListOf(
+        items=[work_order_out(order, members[order.id]) for order in page.items],
+        next=page.next,
+        stale=services.stale(),
     )
 
 
@@ -115,7 +117,7 @@ def work_order(
     """One order with members, history, photos and findings; its ETag is its version."""
     detail = services.ledger.work_order(order_id, areas=principal.area_filter)
     response.headers["ETag"] = etag(detail.order.version)
-    return work_order_detail_out(detail)
+    return work_order_detail_out(detail, stale=services.stale())
 
 
 class NewOrderIn(In):

@@ -33,6 +33,25 @@ class Moved(Clock):
         return self.at_ms
 
 
+JUDGED = ("work-orders", "findings", "incidents", "assets", "map")
+
+
+def marked_stale(platform: Platform) -> set[bool]:
+    """What every answer says that a client decides by."""
+    assert platform.services is not None
+    with client_over(platform.services) as client:
+        client.headers["Authorization"] = f"Bearer {TOKEN}"
+        answers = [client.get(f"/api/v1/{name}").json() for name in JUDGED]
+        singles = [
+            client.get(f"/api/v1/work-orders/{answers[0]['items'][0]['id']}").json(),
+            client.get(f"/api/v1/assets/{answers[3]['items'][0]['device_id']}").json(),
+        ]
+        told = {
+            "ljusrond på en timme" in client.get(page).text for page in ("/", "/orders", "/crew")
+        }
+    return {answer["stale"] for answer in answers + singles} | told
+
+
 def served(platform: Platform) -> tuple[list[object], str, dict[str, object]]:
     """The work orders, how all is, and how the rounds are, as a crew's program is told."""
     assert platform.services is not None
@@ -65,6 +84,7 @@ async def test_d10_when_rounds_fail_the_last_good_result_is_served_and_said_to_b
         before, _, part = served(platform)
         assert len(before) == 6
         assert part["ok"]
+        assert marked_stale(platform) == {False}
 
         assert isinstance(platform.store, ParquetStore)
         damaged = platform.store.part(Quantity.ILLUMINANCE, NOW_MS // DAY_MS)
@@ -77,8 +97,10 @@ async def test_d10_when_rounds_fail_the_last_good_result_is_served_and_said_to_b
         assert orders == before
         assert (status, part["ok"]) == ("degraded", False)
         assert part["detail"] == "the last round was 960 minutes ago"
+        assert marked_stale(platform) == {True}
 
         damaged.unlink()
         assert rounds.turn()
         _, _, part = served(platform)
         assert part["ok"]
+        assert marked_stale(platform) == {False}
