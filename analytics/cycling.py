@@ -46,12 +46,19 @@ def judge_cycling(night: Night, memory: Memory, street: Street) -> tuple[Bools, 
     interval = interval_min(memory, street)
     seldom = interval > SELDOM_MIN
     seen = watched_long_enough(night.n_steady, interval)
-    cycling = seen & (high > 0.55) & (share > 0.06) & (share < 0.85)
+    bright = (high > 0.55) | watts_told(night)
+    cycling = seen & bright & (share > 0.06) & (share < 0.85)
     cycling &= (beyond > 0) & (
         pooled_excess(memory, np.where(seldom, POOLED_READINGS, 1)) >= EXCESS
     )
     steady = seen & (changes <= 1) & (share < 0.1)
     return cycling, steady
+
+
+def watts_told(night: Night) -> Bools:
+    """Luminaires whose watts were seen through the night."""
+    told: Bools = np.isfinite(night.power_dark)
+    return told
 
 
 def follow(memory: Memory, beyond: Floats, readings: Ints) -> None:
@@ -94,10 +101,11 @@ def settle_cycling(judge: Judge) -> None:
     cycling, steady = judge_cycling(judge.night, judge.memory, judge.street)
     onset = np.full(judge.street.n, judge.start_ms + 6 * HOUR_MS, dtype=np.int64)
     interval = interval_min(judge.memory, judge.street)
-    known = watched_long_enough(judge.night.n_known, interval) & ~judge.held
+    by_watts = watts_told(judge.night)  # which no weather takes
+    known = watched_long_enough(judge.night.n_steady, interval) & (by_watts | ~judge.held)
     changes = (judge.night.falls + judge.night.rises).astype(np.float32)
-    judge.memory.excess[judge.held | judge.taken, -1] = 0
-    told, blind = judge.told(FindingKind.CYCLING_FAILURE)
+    judge.memory.excess[(judge.held & ~by_watts) | judge.taken, -1] = 0
+    told, blind = judge.told(FindingKind.CYCLING_FAILURE, ~by_watts)
     judge.settle(
         FindingKind.CYCLING_FAILURE,
         (cycling | told) & ~judge.taken,

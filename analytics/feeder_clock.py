@@ -17,6 +17,7 @@ FEW = 6  # members that make a feeder's habit, feeders that make a city's
 ALIKE_DEG = 1.5
 ODD_DEG = 2.5  # of the sun's elevation: about twenty minutes
 MOST_ALIKE = 0.7
+LAMP_OUTSHINES_DEG = -4.0
 SAME_MINUTES = 25.0
 
 
@@ -34,7 +35,8 @@ def as_the_city(habit: Floats, whole: Whole, asked: Bools) -> Floats:
     asked : bool (n,)
         Lamps that are asked: lit by night only, and long enough known.
     """
-    padded = np.where(asked, habit, np.nan)
+    # Watts see lamps come on by a higher sun than light does; feeders are compared below it.
+    padded = np.where(asked, np.minimum(habit, LAMP_OUTSHINES_DEG), np.nan)
     members = np.where(whole.feeder >= 0, padded[np.maximum(whole.feeder, 0)], np.nan)
     if not members.size:
         return habit

@@ -3,8 +3,17 @@
 import numpy as np
 
 from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times, any_slot, count
+from analytics.sun import clear_sky_log_lux
 
-__all__ = ["dark_ending", "switching_elevations", "told_since", "transitions"]
+__all__ = [
+    "dark_ending",
+    "switching_elevations",
+    "told_since",
+    "transitions",
+    "twilight_seen",
+]
+
+TWILIGHT_MAY_BE = 2.0  # of a clear one's light: clouds, and a share learned on a dull day
 
 
 def transitions(dark: Bools, known: Bools) -> tuple[Ints, Ints]:
@@ -122,3 +131,24 @@ def switching_elevations(
         at(last_dark, any_slot(before) & some),
         at(first_dark, any_slot(after) & some),
     )
+
+
+def twilight_seen(share: Floats, elevation: Floats, group: Ints) -> Floats:
+    """The most that each sensor sees of a twilight sky [lx]: no more than that is not the lamp.
+
+    Parameters
+    ----------
+    share : float32 (n,)
+        Log share of the sky; NaN where not known.
+    elevation : float32 (groups, s)
+        Of the sun [degrees].
+    group : int32 (n,)
+
+    Returns
+    -------
+    float32 (n, s)
+        0 where the share is not known.
+    """
+    sky = (TWILIGHT_MAY_BE * np.exp(clear_sky_log_lux(elevation))).astype(np.float32)
+    seen: Floats = np.exp(np.nan_to_num(share, nan=-np.inf))[:, None] * sky[group]
+    return seen

@@ -27,9 +27,15 @@ from analytics.grid import (
     row_quantiles,
 )
 from analytics.habits import DAY_MIN, Habit, dimmed_stretch
-from analytics.light_course import dark_ending, switching_elevations, told_since, transitions
+from analytics.light_course import (
+    dark_ending,
+    switching_elevations,
+    told_since,
+    transitions,
+    twilight_seen,
+)
 from analytics.street import Street
-from analytics.watts import watts
+from analytics.watts import on_and_off, share_of_rated, watts
 
 __all__ = ["NIGHT_FEATURES", "Known", "Night", "blank", "reduce_night"]
 
@@ -279,12 +285,14 @@ def reduce_night(
         own_habit = Habit(habit.start_min[rows], habit.stop_min[rows], habit.level[rows])
         told = None if dimming_pct is None else dimming_pct[rows, columns]
         asked = asked_of(expected, group[rows], columns, own_habit, told)
-        burn(out, lux, valid, rows, columns, expected, group, start_ms, known, asked)
+        drawn = None if power is None else share_of_rated(power[rows], street.rated_w[rows])
+        at_night = None if drawn is None else drawn[:, columns]
+        burn(out, lux, valid, rows, columns, expected, group, start_ms, known, asked, at_night)
         if told is not None:
             first_ms = start_ms + columns.start * SLOT_MS
             out.n_told[rows] = told_since(told, out.dark_since_ms[rows], first_ms)
-        if power is not None:
-            found = watts(power, rows, columns, expected, group, street.rated_w, asked)
+        if drawn is not None:
+            found = watts(drawn, rows, columns, expected, group, asked)
             out.power_night[rows], out.power_dark[rows] = found.night, found.dark
             out.power_last[rows], out.power_day[rows] = found.last, found.day
     sunlight(out, lux, street, expected, group, known, members)
@@ -329,6 +337,7 @@ def burn(
     start_ms: int,
     known: Known,
     asked: Asked,
+    drawn: Floats | None,
 ) -> None:
     """Levels, dark counts and switching of the rows whose night lies in these columns."""
     g = group[rows]
@@ -355,22 +364,7 @@ def burn(
         relative = (x / limit).astype(np.float32, copy=False)
     dark_times(out, rows, dark, seen, relative, start_ms + columns.start * SLOT_MS)
 
-    elevation = np.stack([e.elevation[columns] for e in expected])
-    with np.errstate(invalid="ignore"):
-        reached = x >= DARK_BELOW * limit
-    # What a controller said before it switched off on purpose is carried on: the programme knows.
-    burning = (asked.level > 0) & np.stack([e.level[columns] > 0 for e in expected])[g]
-    asked_for = there & burning & np.isfinite(own)[:, None]
-    ends = switching_elevations(
-        asked_for & reached & (elevation < LAMP_OUTSHINES_DEG)[g],
-        asked_for & ~reached & (elevation < TWILIGHT_DEG)[g],
-        elevation,
-        g,
-    )
-    out.first_deg[rows], out.last_deg[rows], out.late_deg[rows], out.early_deg[rows] = ends
-    if not burning.all():
-        below = (elevation < LAMP_OUTSHINES_DEG)[g]
-        forget_unasked_ends(out, rows, burning & below, elevation, g)
+    note_ends(out, rows, x, limit, columns, expected, g, known, asked, drawn)
     at_full = np.where(asked.full, x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
     out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
@@ -378,15 +372,20 @@ def burn(
     tonight = np.minimum(np.nan_to_num(out.lux_high[rows] / own, nan=1), 1)
     # Two limits, so that a level that happens to lie on one of them is no coming and going.
     usual = limit * tonight[:, None]
-    low = steady & (x < OUT_BELOW * usual)
-    out.falls[rows], out.rises[rows] = transitions(low, low | (steady & (x > BACK_ABOVE * usual)))
-    out.n_steady[rows], out.n_low[rows] = count(steady), count(low)
+    note_changes(out, rows, x, usual, steady, wanted, drawn)
     # Twilight columns hold nothing that is judged: without them, as far as the night goes.
     night = np.flatnonzero(lit_wanted.any(axis=0))
     if len(night):
         within = slice(int(night[0]), int(night[-1]) + 1)
         minute = expected[0].minute[columns][within]
-        note_habit(out, rows, x[:, within], (seen & ~asked.motion)[:, within], minute)
+        course, heard = x[:, within], (seen & ~asked.motion)[:, within]
+        if drawn is not None:
+            # Without a light sensor the watts tell what is dimmed.
+            sightless = ~any_slot(there)[:, None]
+            course = np.where(sightless, drawn[:, within], course)
+            by_watts = (wanted & ~asked.motion & np.isfinite(drawn))[:, within]
+            heard = np.where(sightless, by_watts, heard)
+        note_habit(out, rows, course, heard, minute)
     small_hours = np.stack([e.late[columns] for e in expected])
     used = np.flatnonzero(small_hours.any(axis=0))
     at_late = np.where(small_hours[:, used][g], x[:, used], np.float32(np.nan))
@@ -414,6 +413,64 @@ def least_right(asked: Asked, own: Floats, own_dim: Floats) -> Floats:
         learned = asked.dimmed & ~motion & near & np.isfinite(own_dim)[:, None]
         limit = np.where(learned, np.minimum(own_dim[:, None], own[:, None]), limit)
     return limit
+
+
+def note_ends(
+    out: Night,
+    rows: npt.NDArray[np.intp] | slice,
+    x: Floats,
+    limit: Floats,
+    columns: slice,
+    expected: Sequence[Expectation],
+    g: Ints,
+    known: Known,
+    asked: Asked,
+    drawn: Floats | None,
+) -> None:
+    """By which sun the rows were switched on and off, by their light or, better, their watts."""
+    elevation = np.stack([e.elevation[columns] for e in expected])
+    with np.errstate(invalid="ignore"):
+        reached = x >= DARK_BELOW * limit
+        beyond_sky = x - twilight_seen(known.share[rows], elevation, g) >= DARK_BELOW * limit
+    # What a controller said before it switched off on purpose is carried on: the programme knows.
+    burning = (asked.level > 0) & np.stack([e.level[columns] > 0 for e in expected])[g]
+    asked_for = np.isfinite(x) & burning & np.isfinite(known.own_lx[rows])[:, None]
+    lit = asked_for & beyond_sky & (elevation < LAMP_OUTSHINES_DEG)[g]
+    unlit = asked_for & ~reached & (elevation < TWILIGHT_DEG)[g]
+    if drawn is not None:
+        # Watts know of no twilight.
+        told, draws = on_and_off(drawn)
+        lit = np.where(told, burning & draws, lit)
+        unlit = np.where(told, burning & ~draws & (elevation < TWILIGHT_DEG)[g], unlit)
+    ends = switching_elevations(lit, unlit, elevation, g)
+    out.first_deg[rows], out.last_deg[rows], out.late_deg[rows], out.early_deg[rows] = ends
+    if not burning.all():
+        below = (elevation < LAMP_OUTSHINES_DEG)[g]
+        forget_unasked_ends(out, rows, burning & below, elevation, g)
+
+
+def note_changes(
+    out: Night,
+    rows: npt.NDArray[np.intp] | slice,
+    x: Floats,
+    usual: Floats,
+    steady: Bools,
+    wanted: Bools,
+    drawn: Floats | None,
+) -> None:
+    """How often the rows went out and came back.
+
+    `steady` are readings of light that no motion explains, `usual` what they are at tonight.
+    """
+    low = steady & (x < OUT_BELOW * usual)
+    back = steady & (x > BACK_ABOVE * usual)
+    if drawn is not None:
+        # A driver that is out takes nothing, whatever level is asked of it, and by motion too.
+        told, draws = on_and_off(drawn)
+        told &= wanted
+        steady, low, back = steady | told, np.where(told, ~draws, low), np.where(told, draws, back)
+    out.falls[rows], out.rises[rows] = transitions(low, low | back)
+    out.n_steady[rows], out.n_low[rows] = count(steady), count(low)
 
 
 def forget_unasked_ends(

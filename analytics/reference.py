@@ -28,6 +28,8 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
         level = night.lux_full / memory.own_lx
         dark = (night.n_dark > 0.5 * night.n_known) & (memory.frozen | ~(level > OLDER_FAULT))
     usable = well & ~dark
+    # Without a light sensor watts tell a healthy night.
+    by_watts = ~suspect & (night.n_lux == 0) & (night.power_dark < 0.1)
     learn_pace(memory, night, street)
     interval = interval_min(memory, street)
     full = usable & enough_for_a_level(night.n_full, interval)
@@ -37,9 +39,10 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
     remember(memory.ref_late, np.where(usable, night.lux_late, nan))
     remember(memory.ref_am, np.where(~suspect, night.response_am, nan))
     remember(memory.ref_pm, np.where(~suspect, night.response_pm, nan))
-    remember(memory.ref_power, np.where(usable, night.power_night, nan))
+    remember(memory.ref_power, np.where(usable | by_watts, night.power_night, nan))
     watched = watched_long_enough(night.n_known, interval)
-    switched = usable & watched
+    watched |= (night.n_lux == 0) & watched_long_enough(night.n_steady, interval)
+    switched = (usable | by_watts) & watched
     remember(memory.ref_first, np.where(switched, night.first_deg, nan))
     remember(memory.ref_last, np.where(switched, night.last_deg, nan))
     remember_best(memory.best_first, np.where(switched, night.first_deg, nan))

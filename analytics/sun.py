@@ -8,8 +8,10 @@ __all__ = ["CIVIL_DARK_DEG", "clear_sky_log_lux", "degrees_a_minute", "sun_eleva
 CIVIL_DARK_DEG = (
     -6.0
 )  # night is defined by the end of civil twilight: June has no other night at 56 N
-SKY_DEG = (-6.0, 0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0)
-SKY_LOG_LUX = np.log((3.0, 500.0, 1500.0, 4200.0, 10e3, 28e3, 48e3, 75e3, 96e3, 110e3))
+SKY_DEG = (-18.0, -12.0, -6.0, 0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0)
+SKY_LOG_LUX = np.log(
+    (0.0006, 0.008, 3.0, 500.0, 1500.0, 4200.0, 10e3, 28e3, 48e3, 75e3, 96e3, 110e3)
+)
 SLOWEST = (
     0.03  # sine of a quarter of an hour's turn, halved: slower it is only at the turning point
 )
@@ -50,13 +52,14 @@ def sun_elevation(
 
 
 def clear_sky_log_lux(elevation_deg: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Log of a clear sky's light on the ground [lx], from the end of civil twilight up.
+    """Log of a clear sky's light on the ground [lx], from astronomical twilight up.
 
-    Only its course matters: readings some minutes apart are compared by it.
+    By day only its course matters: readings some minutes apart are compared by it.
 
     References
     ----------
-    AMS Glossary, civil twilight and sunset; handbook values above the horizon.
+    AMS Glossary, civil, nautical and astronomical twilight, and sunset; handbook values above the
+    horizon.
     """
     return np.interp(elevation_deg, SKY_DEG, SKY_LOG_LUX).astype(np.float32)
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from analytics.asked import Asked
 from analytics.dimming import Expectation
-from analytics.grid import Floats, Ints, count, row_quantiles
+from analytics.grid import Bools, Floats, Ints, count, row_quantiles
 
-__all__ = ["Watts", "watts"]
+__all__ = ["Watts", "on_and_off", "share_of_rated", "watts"]
 
 DEAD_POWER = 0.06  # of the rated power: drivers on standby take less
 
@@ -38,17 +38,15 @@ class Watts:
 
 
 def watts(
-    power: Floats,
+    relative: Floats,
     rows: npt.NDArray[np.intp] | slice,
     columns: slice,
     expected: Sequence[Expectation],
     group: Ints,
-    rated_w: Floats,
     asked: Asked,
 ) -> Watts:
-    """Power against the commanded level at night, and against the rated power by day."""
+    """Power of these rows over the rated one, against the commanded level at night, and by day."""
     g = group[rows]
-    relative = power[rows] / rated_w[rows][:, None]
     night = relative[:, columns]
     lit = np.stack([e.judged[columns] for e in expected])
     there = np.isfinite(night) & lit[g]
@@ -71,6 +69,25 @@ def watts(
         last=last_readings(np.where(lit[g], night, np.float32(np.nan))),
         day=np.where(n_by_day >= 6, low, np.nan).astype(np.float32),
     )
+
+
+def share_of_rated(power: Floats, rated_w: Floats) -> Floats:
+    """Power over the rated power, float32 (n, 144); NaN where either is not known."""
+    relative: Floats = (power / rated_w[:, None]).astype(np.float32, copy=False)
+    return relative
+
+
+def on_and_off(relative: Floats) -> tuple[Bools, Bools]:
+    """Where power was heard of, and where it was more than a driver on standby takes.
+
+    Returns
+    -------
+    told, draws : bool (n, s)
+        Both false where silent.
+    """
+    with np.errstate(invalid="ignore"):
+        draws: Bools = relative >= DEAD_POWER
+    return np.isfinite(relative), draws
 
 
 def last_readings(values: Floats, number: int = 3) -> Floats:

@@ -266,3 +266,31 @@ def pooled_excess(excess, watched, readings):
         total += 0 if math.isnan(beyond) else beyond
         seen += 0 if math.isnan(number) else number
     return total
+
+
+def twilight_seen(share, elevation):
+    """Twice a clear sky's light by the sun's elevation, as one sensor sees it."""
+    deg = (-18, -12, -6, 0, 2, 5, 10, 20, 30, 45, 60, 90)
+    lux = (0.0006, 0.008, 3, 500, 1500, 4200, 10e3, 28e3, 48e3, 75e3, 96e3, 110e3)
+    if math.isnan(share):
+        return [0.0 for _ in elevation]
+    out = []
+    for high in elevation:
+        above = next((k for k, d in enumerate(deg) if d > high), len(deg))
+        if above in (0, len(deg)):
+            sky = lux[0] if above == 0 else lux[-1]
+        else:
+            part = (high - deg[above - 1]) / (deg[above] - deg[above - 1])
+            sky = lux[above - 1] ** (1 - part) * lux[above] ** part
+        out.append(2 * math.exp(share) * sky)
+    return out
+
+
+def with_mates(minutes, peers):
+    """Median minutes of each one's group of four and more, between 0 and 25, else 0."""
+    out = []
+    for group in peers:
+        known = [m for m, p in zip(minutes, peers, strict=True) if p == group and not math.isnan(m)]
+        middle = median(known) if len(known) >= 4 else 0.0
+        out.append(middle if 0 < middle < 25 else 0.0)
+    return out
