@@ -47,6 +47,10 @@ def settle_supply(judge: Judge) -> None:
     by_day = ~silent & (onset == judge.start_ms)
     latest = np.where(by_day, judge.start_ms + 10 * HOUR_MS, onset)
     earliest = np.where(by_day, judge.start_ms - 12 * HOUR_MS, onset)
+    # Where no light was asked for before the darkness, it began anywhere since it was last lit.
+    lit = judge.night.last_lit_ms
+    unasked = ~silent & (lit > 0) & (onset - lit > HOUR_MS)
+    earliest = np.where(unasked, lit + SLOT_MS, earliest)
     found = dead_sections(
         dead,
         latest,

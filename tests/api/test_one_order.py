@@ -11,6 +11,8 @@ from api.assets import Supply
 from api.watch.feature_store import FeatureStore
 from api.watch.night_round import NightRound
 
+DECEMBER = 20_790
+
 
 def judged(street, nights):
     """Findings after each noon."""
@@ -89,3 +91,22 @@ def test_what_is_told_does_not_depend_on_the_order_of_the_devices():
     for name in ("lit", "gain", "stray_lx", "heard", "held"):
         setattr(street, name, getattr(street, name)[order])
     assert {(f.device_id, f.incident) for f in judged(street, 5)[-1]} == told
+
+
+def test_a_cabinet_lost_while_one_of_its_feeders_was_switched_off_on_purpose_is_one_order():
+    street = Street(feeders=4, lamps=8, nights=3, first_night=DECEMBER)
+    street.assets = [
+        replace(
+            a,
+            cabinet="C" if a.feeder in {"F0", "F1"} else a.cabinet,
+            dimming="00:30-04:30@0" if a.feeder == "F1" else "",
+        )
+        for a in street.assets
+    ]
+    for night in range(3):
+        street.lit[8:16, street.at(night, 11.5) : street.at(night, 15.5)] = 0
+    street.lit[:16, street.at(2, 13) :] = 0
+    last = judged(street, 3)[-1]
+    assert {f.device_id for f in last} == {f"L{f}-{i:02d}" for f in (0, 1) for i in range(8)}
+    assert {(f.kind.value, f.cause_id) for f in last} == {("supply_loss", "C")}
+    assert len({f.incident for f in last}) == 1
