@@ -21,6 +21,7 @@ CLOCK_OFF_MS = 110 * MINUTE_MS  # clocks are seldom wrong by more, but for time 
 WHOLE_FEEDER = 0.8
 WAIT_AT_MOST_MS = 40 * MINUTE_MS
 HANDED_OVER_MS = 60 * MINUTE_MS
+UNASKED_MS = 60 * MINUTE_MS
 TOLD_MS = 15 * MINUTE_MS  # a device that restarts speaks again within that
 # So many of one cabinet or feeder at once lost it for good, or all would be back by now.
 AT_ONCE, AT_ONCE_SHARE = 20, 0.8
@@ -75,7 +76,7 @@ def quick_look(
     now_slot = min((now_ms - start_ms) // SLOT_MS, lux.shape[1])
     if now_slot <= 0:
         return []
-    dark, since, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
+    dark, since, earliest, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
     quiet, hushed, stopped = silent_now(seen_ms, memory, street, rules, now_ms)
     gasped = last_word_was_loss(told_ms, stopped)
@@ -87,15 +88,21 @@ def quick_look(
     asleep = street.mains & street.feeder_switched & ~burning
     silent = (quiet & street.mains & ~asleep) | told
     dead = long_dark | silent
-    onset = np.where(silent | ((hushed | gasped) & ~dark), stopped, since)
+    by_silence = silent | ((hushed | gasped) & ~dark)
+    onset = np.where(by_silence, stopped, since)
+    earliest = np.where(by_silence, stopped, earliest)
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
-    found = one_matter(dead_sections(dead, onset, known, street, whole, rules), street)
+    found = one_matter(
+        dead_sections(dead, onset, known, street, whole, rules, earliest=earliest), street
+    )
     # Where some of a cabinet are dead for sure, those who missed their turn are dead with them.
     with_them = (hushed & street.mains & ~asleep) | gasped
     with_them &= beside(found, street) & ~planned
     if (with_them & ~dead).any():
-        wider = dead_sections(dead | with_them, onset, known | with_them, street, whole, rules)
+        wider = dead_sections(
+            dead | with_them, onset, known | with_them, street, whole, rules, earliest=earliest
+        )
         wider = one_matter(wider, street)
         found = [s for s in wider if dead[s.rows].sum() >= 3]
     last_alive = np.where(gasped & (stopped > 0), 1, stopped)
@@ -231,8 +238,8 @@ def dark_now(
     now_slot: int,
     memory: Memory,
     start_ms: int,
-) -> tuple[Bools, Times, Bools]:
-    """Luminaires that are dark now: since when, and whether they were heard of lately.
+) -> tuple[Bools, Times, Times, Bools]:
+    """Luminaires that are dark now: since when, at the earliest, and who was heard of lately.
 
     At least two readings in a row must be dark. A lamp that was never lit tonight counts only forty
     minutes into the night: that long a photocell may take.
@@ -259,9 +266,12 @@ def dark_now(
     since = np.where(
         (count > 0) & never_lit & (memory.dark_since_ms > 0), memory.dark_since_ms, since
     )
+    # Where no light was asked for before the darkness, it began anywhere since it was last lit.
+    lit_ms = start_ms + (low + last_bright.astype(np.int64) + 1) * SLOT_MS
+    earliest = np.where(~never_lit & (since - lit_ms > UNASKED_MS), lit_ms, since)
     patient = np.where(never_lit & (count < 4), False, count >= 2)
     fresh = any_slot(seen[:, -min(4, width) :])
-    return patient & np.isfinite(memory.own_lx), since, fresh
+    return patient & np.isfinite(memory.own_lx), since, earliest, fresh
 
 
 def silent_now(

@@ -93,8 +93,9 @@ def test_what_is_told_does_not_depend_on_the_order_of_the_devices():
     assert {(f.device_id, f.incident) for f in judged(street, 5)[-1]} == told
 
 
-def test_a_cabinet_lost_while_one_of_its_feeders_was_switched_off_on_purpose_is_one_order():
-    street = Street(feeders=4, lamps=8, nights=3, first_night=DECEMBER)
+def cabinet_half_switched_off(nights):
+    """A cabinet goes out in the third night while one of its two feeders is off on purpose."""
+    street = Street(feeders=4, lamps=8, nights=nights, first_night=DECEMBER)
     street.assets = [
         replace(
             a,
@@ -103,10 +104,33 @@ def test_a_cabinet_lost_while_one_of_its_feeders_was_switched_off_on_purpose_is_
         )
         for a in street.assets
     ]
-    for night in range(3):
+    for night in range(nights):
         street.lit[8:16, street.at(night, 11.5) : street.at(night, 15.5)] = 0
     street.lit[:16, street.at(2, 13) :] = 0
-    last = judged(street, 3)[-1]
+    return street
+
+
+def test_a_cabinet_lost_while_one_of_its_feeders_was_switched_off_on_purpose_is_one_order():
+    last = judged(cabinet_half_switched_off(3), 3)[-1]
     assert {f.device_id for f in last} == {f"L{f}-{i:02d}" for f in (0, 1) for i in range(8)}
     assert {(f.kind.value, f.cause_id) for f in last} == {("supply_loss", "C")}
     assert len({f.incident for f in last}) == 1
+
+
+def test_the_second_feeder_of_that_cabinet_joins_the_order_when_it_should_burn_again():
+    street = cabinet_half_switched_off(3)
+    store = street.store()
+    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
+    for night in range(2):
+        engine.noon_round(store, window_start(street.first_night + night + 1))
+    told = {}
+    for minute in range(13 * 60, 18 * 60, 10):
+        for f in engine.light_round(store, street.moment(2, minute / 60)).findings:
+            told.setdefault((f.device_id[:2], f.incident), minute)
+    ((first, one), early), ((second, same), late) = sorted(told.items())
+    assert (first, second) == ("L0", "L1")
+    assert one == same
+    assert early <= 14 * 60
+    assert 16 * 60 <= late <= 16.5 * 60
+    settled = engine.noon_round(store, window_start(street.first_night + 3)).findings
+    assert {f.incident for f in settled} == {one}
