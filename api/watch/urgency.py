@@ -26,7 +26,7 @@ MANY = 3
 WINDOW_MS = 120_000
 # What a round reads must be in the store when it reads; devices' clocks may be a little off.
 MARGIN_MS = 2_000
-STEP_MS = 10_000
+STEP_MS = 5_000
 LOSSES = frozenset(name for name, kind in EVENT_KIND.items() if kind is FindingKind.SUPPLY_LOSS)
 
 
@@ -109,7 +109,7 @@ class Urgency:
         self._lost = {d: t for d, t in self._lost.items() if t > now_ms - WINDOW_MS}
         if grown and len(self._lost) >= MANY:
             for patience_ms in (AT_ONCE_MS, TOLD_MS):
-                # To whole ten seconds: while more of them come, the rounds do not multiply.
+                # To whole five seconds: while more of them come, the rounds do not multiply.
                 due_ms = now_ms + patience_ms + MARGIN_MS
                 self._due_ms.add(-(-due_ms // STEP_MS) * STEP_MS)
         return min(self._due_ms, default=None)

@@ -19,7 +19,7 @@ def eventually(ask: Callable[[], Answer], *, within_s: float = 60, pause_s: floa
     return answer
 
 
-async def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Return when the condition holds, in a test that has tasks of its own running."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for sets no event
