@@ -28,7 +28,7 @@ from api.watch.feed_tables import (
     texts_of,
     times_of,
 )
-from api.watch.night_round import Maintenance
+from api.watch.maintenance_log import Maintenance
 from api.watch.window_readings import READ
 from ingest.reading import Quantity
 from ingest.stores import StoredEvent

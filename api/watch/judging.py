@@ -13,7 +13,8 @@ from api.ledger import Ledger
 from api.ledger.rounds import DarkHours
 from api.operations.states import LuminaireState
 from api.watch.feature_store import FeatureStore
-from api.watch.night_round import Maintenance, NightRound, RoundResult
+from api.watch.maintenance_log import Maintenance
+from api.watch.night_round import NightRound, RoundResult
 from api.watch.people import Passages, counted_by_site, passages_by_site
 from api.watch.rounds import DAY_MS, Due, RoundKind
 from api.watch.window_readings import ReadingSource

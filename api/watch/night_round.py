@@ -23,7 +23,6 @@ from analytics.grid import (
     DAY_MS,
     SLOT_MS,
     SLOTS,
-    Bools,
     Floats,
     Ints,
     Times,
@@ -44,14 +43,15 @@ from api.street.street_plan import StreetPlan, plan_street
 from api.watch.consequences import Consequences
 from api.watch.feature_store import FeatureStore
 from api.watch.gateway_word import GatewayWords
+from api.watch.maintenance_log import Maintenance, MaintenanceLog
 from api.watch.open_window import OpenWindow
 from api.watch.people import Passages
 from api.watch.publish import HISTORY_AFTER_MS, Published, SectionNews
+from api.watch.simulated import SimulatedDevices
 from api.watch.window_readings import READ, ReadingSource, WindowReader, margin_ms
 from ingest.reading import Flag
-from ingest.stores import Columns
 
-__all__ = ["Maintenance", "NightRound", "RoundResult", "State"]
+__all__ = ["NightRound", "RoundResult", "State"]
 
 State = Literal["ok", "faulty", "unknown", "planned"]
 CATCH_UP_NIGHTS = 40
@@ -59,22 +59,6 @@ EVENT_DAYS = 14
 HOUR_MS = 3_600_000
 LIGHT_LOOKS_BACK_MS = 6 * HOUR_MS
 TAKEN_BACK_MS = 14 * DAY_MS
-PLANNED_AT_MOST_MS = 14 * DAY_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Maintenance:
-    """One line of the maintenance log.
-
-    Attributes
-    ----------
-    action : str
-        sensor_swap, lamp_swap, cleaned, repaired, planned_on or planned_off.
-    """
-
-    device_id: str
-    time_ms: int
-    action: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +120,18 @@ class NightRound:
         self.street = self.plan.street
         self.rules = rules
         self.features = features
-        self.maintenance = sorted(maintenance, key=lambda m: m.time_ms)
+        self._log = MaintenanceLog(maintenance, self.plan)
         self.zone = ZoneInfo(tz)
         self._members = padded_groups(self.street.peers)
         self._dirty: set[int] = set()
         self._published = Published(features.read_published(), self.plan)
-        self._simulated = features.read_simulated()
-        self._published.simulated = self._simulated
+        self._simulated = SimulatedDevices(features)
+        self._published.simulated = self._simulated.ids
         self._memory = self._taken_up()
         self._group, self._group_keys = group_expectations(self.plan)
         self._class_lx = class_averages(self.plan)
         self._expected: tuple[int, list[Expectation]] = (-1, [])
-        self._reader = WindowReader(self.plan, noted=self._note_simulated)
+        self._reader = WindowReader(self.plan, noted=self._simulated.note)
         self._open = OpenWindow(self._reader)
         self._judged = 0
 
@@ -193,7 +177,7 @@ class NightRound:
             group=self._group,
             start_ms=start_ms,
             now_ms=now_ms,
-            planned=self._planned(start_ms, start_ms + DAY_MS),
+            planned=self._log.planned(start_ms, start_ms + DAY_MS),
             told_ms=np.maximum(
                 seen.gasp_ms, self._supply_told(readings, now_ms, shift_ms=seen.shift_ms)
             ),
@@ -333,27 +317,6 @@ class NightRound:
         night.clock_shift_ms = grids.shift_ms
         return night
 
-    def _note_simulated(self, found: Columns) -> None:
-        """Who is simulated, as the newest readings say: a real device may take over its name."""
-        marked = (found.flags & Flag.SIMULATED) != 0
-        if not (self._simulated or marked.any()):
-            return
-        heard = {found.device_ids[i] for i in np.flatnonzero(np.bincount(found.device))}
-        simulated = {found.device_ids[i] for i in np.flatnonzero(np.bincount(found.device[marked]))}
-        if simulated != self._simulated & heard:
-            self._simulated -= heard
-            self._simulated |= simulated
-            self.features.write_simulated(self._simulated)
-
-    def _mark_reporters(self, marked: Mapping[str, bool]) -> None:
-        """Who is simulated among those that send fault reports only, as their newest one says."""
-        simulated = {device for device, is_simulated in marked.items() if is_simulated}
-        if simulated != self._simulated & marked.keys():
-            # In place: what is published looks at the same set.
-            self._simulated.difference_update(marked)
-            self._simulated.update(simulated)
-            self.features.write_simulated(self._simulated)
-
     def _expectations(self, number: int) -> list[Expectation]:
         """What each group of luminaires should do in a night; the last night's are kept."""
         if self._expected[0] != number:
@@ -385,19 +348,14 @@ class NightRound:
     ) -> Circumstances:
         start_ms = window_start(number)
         stop_ms = start_ms + DAY_MS
-        fresh: dict[str, Bools] = {}
-        for entry in self.maintenance:
-            row = self.plan.row_of.get(entry.device_id)
-            if row is not None and start_ms <= entry.time_ms < stop_ms:
-                fresh.setdefault(entry.action, np.zeros(self.street.n, dtype=bool))[row] = True
         return Circumstances(
             now_ms=now_ms,
-            planned=self._planned(start_ms, stop_ms),
+            planned=self._log.planned(start_ms, stop_ms),
             reports=self._reports(
                 readings, stop_ms - EVENT_DAYS * DAY_MS, stop_ms, now_ms, shift_ms
             ),
             name_of=self.plan.name_of,
-            fresh=fresh,
+            fresh=self._log.done(start_ms, stop_ms),
             class_lx=self._class_lx,
             gateways_heard=GatewayWords(readings, self.plan, since_ms=start_ms, now_ms=stop_ms - 1),
         )
@@ -421,7 +379,7 @@ class NightRound:
             if not self._memory.last_seen_ms[row]:
                 word = (e.received_ms, bool(e.flags & Flag.SIMULATED))
                 marked[e.device_id] = max(word, marked.get(e.device_id, word))
-        self._mark_reporters({device: simulated for device, (_, simulated) in marked.items()})
+        self._simulated.note_reporters({device: said for device, (_, said) in marked.items()})
         reports = Reports(self.street.n)
         reports.take(sorted(told, key=lambda one: one[1]))
         return reports
@@ -431,31 +389,6 @@ class NightRound:
         start_ms = now_ms - DAY_MS
         reports = self._reports(readings, start_ms, now_ms + 1, now_ms, shift_ms)
         return reports.since_ms.get(FindingKind.SUPPLY_LOSS, np.zeros(self.street.n, np.int64))
-
-    def _planned(self, start_ms: int, stop_ms: int) -> Bools:
-        """Luminaires with planned work in a stretch of time.
-
-        Work lasts from one planned entry to the next; an entry without a second one marks its day.
-        """
-        planned = np.zeros(self.street.n, dtype=bool)
-        begun: dict[int, tuple[int, str]] = {}
-        for entry in self.maintenance:
-            row = self.plan.row_of.get(entry.device_id)
-            if row is None or not entry.action.startswith("planned"):
-                continue
-            before = begun.pop(row, None)
-            if (
-                before
-                and before[1] != entry.action
-                and entry.time_ms - before[0] < PLANNED_AT_MOST_MS
-            ):
-                planned[row] |= before[0] < stop_ms and entry.time_ms >= start_ms
-                continue
-            begun[row] = (entry.time_ms, entry.action)
-            planned[row] |= start_ms <= entry.time_ms < stop_ms
-        for row, (time_ms, _) in begun.items():
-            planned[row] |= time_ms < stop_ms and time_ms + DAY_MS >= start_ms
-        return planned
 
     # --- the picture -----------------------------------------------------------------------------
 
@@ -489,7 +422,7 @@ class NightRound:
     def _states(self, findings: Sequence[NamedFinding], now_ms: int) -> dict[str, State]:
         """Four states; what the evidence does not reach is unknown."""
         memory, assets = self._memory, self.plan.assets
-        planned = self._planned(now_ms - 1, now_ms + 1)
+        planned = self._log.planned(now_ms - 1, now_ms + 1)
         stale = (memory.last_seen_ms == 0) | (now_ms - memory.last_seen_ms > 2 * DAY_MS)
         states: dict[str, State] = {}
         for row, asset in enumerate(assets):

@@ -11,7 +11,8 @@ from analytics.grid import window_start
 from analytics.rules import Rules
 from api.assets import AssetKind, Supply, Switching
 from api.watch.feature_store import FeatureStore
-from api.watch.night_round import Maintenance, NightRound
+from api.watch.maintenance_log import Maintenance
+from api.watch.night_round import NightRound
 from ingest.reading import Flag, Quantity
 from ingest.stores.memory import MemoryStore
 
