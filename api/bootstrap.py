@@ -310,7 +310,12 @@ def _open_ledger(platform: Platform, stack: AsyncExitStack, demo_token: str) -> 
 
 def _make_source(platform: Platform, broker: RunningBroker) -> PahoSource | Mqtt5Source:
     settings = platform.settings.broker
-    tls = TlsSettings(settings.ca_file, settings.certificate_file, settings.key_file)
+    tls = TlsSettings(
+        ca_file=settings.ca_file,
+        crl_file=settings.crl_file,
+        cert_file=settings.certificate_file,
+        key_file=settings.key_file,
+    )
     connection = MqttSettings(
         host=broker.host,
         port=broker.port,

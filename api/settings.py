@@ -53,6 +53,10 @@ class BrokerSettings(_Section):
     username: Annotated[str, Field(description="User name at the broker")] = ""
     password: Annotated[SecretStr, Field(description="Password at the broker")] = SecretStr("")
     ca_file: Annotated[Path | None, Field(description="CA certificates for mqtts")] = None
+    crl_file: Annotated[
+        Path | None,
+        Field(description="Revoked certificates (CRL in PEM) for mqtts; read at each connection"),
+    ] = None
     certificate_file: Annotated[Path | None, Field(description="Client certificate")] = None
     key_file: Annotated[Path | None, Field(description="Key of the client certificate")] = None
     client_id: Annotated[

@@ -19,11 +19,15 @@ class TlsSettings:
     ----------
     ca_file : Path or None
         Certificates that may sign the broker's; None = those of the operating system.
+    crl_file : Path or None
+        The list of revoked certificates of the authority that signs the broker's, in PEM; None =
+        revocation is not looked at.
     cert_file, key_file : Path or None
         Our own certificate and key, when the broker asks for one.
     """
 
     ca_file: Path | None = None
+    crl_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from ingest.errors import SettingsError
 from ingest.log import Log
 from ingest.settings import MqttSettings
 from ingest.sources import Deliver, SourceStatus
@@ -202,12 +203,7 @@ class MqttSource(ABC):
                 break
             self._generation += 1
             began_s = time.monotonic()
-            self._link = self._make_link(protocols[which], deliver)
-            try:
-                ended = await self._link.run()
-            finally:
-                self._link = None
-                self._note(connected=False)
+            ended = await self._one_connection(protocols[which], deliver)
             if self._stopping.is_set():
                 break
             self._note(last_error=ended.why)
@@ -227,6 +223,22 @@ class MqttSource(ABC):
                     continue  # the first fallback does not wait
             wait_s = self._wait_after(ended, time.monotonic() - began_s)
             await self._unless_stopping(asyncio.sleep(wait_s))
+
+    async def _one_connection(self, protocol: str, deliver: Deliver) -> Ended:
+        if self.settings.tls is not None:
+            # Certificates and lists of revoked ones are renewed while we run.
+            try:
+                self.tls = await asyncio.to_thread(tls_context, self.settings.tls)
+            except SettingsError as error:
+                return Ended(f"cannot connect: {error}")
+            if self._stopping.is_set():
+                return Ended()
+        self._link = self._make_link(protocol, deliver)
+        try:
+            return await self._link.run()
+        finally:
+            self._link = None
+            self._note(connected=False)
 
     def _wait_after(self, ended: Ended, lasted_s: float) -> float:
         """How long to wait before the next attempt [s]."""

@@ -129,8 +129,8 @@ WRONG = {
     "ours has expired": (
         ("broker", "localhost", "ca", "old-collector"),
         (
-            "our certificate {folder}/old-collector.pem has expired, says the broker: "
-            "renew it, or set the clocks right"
+            "our certificate {folder}/old-collector.pem or the broker's list of revoked ones has "
+            "expired, says the broker: renew it, or set the clocks right"
         ),
     ),
     "unknown authority": (
