@@ -395,7 +395,7 @@ def _make_services(platform: Platform, ledger: Ledger, demo_token: str) -> Servi
         store=platform.store,
         counters=lambda: _counters(platform),
         health=lambda: _health(platform),
-        stale=lambda: is_late(_last_round_ms(platform), platform.clock.now_ms()),
+        stale=lambda: is_late(_last_round_ms(platform), platform.clock),
         hand_in=platform.hand_in,
         demo_token=demo_token,
         secret=platform.settings.http.secret.get_secret_value().encode()
@@ -449,11 +449,12 @@ def _health(platform: Platform) -> Mapping[str, Health]:
 
 def _health_of_rounds(platform: Platform) -> Health:
     """Whoever runs them: those of another process leave in the folder when the last one was."""
-    last_ms, now_ms = _last_round_ms(platform), platform.clock.now_ms()
+    last_ms = _last_round_ms(platform)
     if last_ms is None:
         return Health(ok=False, detail=f"no rounds have been run with {platform.data.path}")
-    late = is_late(last_ms, now_ms)
-    text = f"the last round was {(now_ms - last_ms) // MINUTE_MS} minutes ago" if late else ""
+    late = is_late(last_ms, platform.clock)
+    behind_ms = platform.clock.now_ms() - last_ms
+    text = f"the last round was {behind_ms // MINUTE_MS} minutes ago" if late else ""
     return Health(not late, text)
 
 

@@ -21,12 +21,14 @@ NOON_MS = DAY_MS // 2  # UTC, so that no night is ever cut
 LOOK_MS = 5_000
 STAND_BY_S = 2.0  # a leader that died is missed for no longer
 LATE_MS = 60 * MINUTE_MS
+LATE_S = 60  # of real time, where simulated time flies: rounds need some of that, too
 WITHOUT_STATE = "Remove it: rounds then begin again a week back."
 
 
-def is_late(last_ms: int | None, now_ms: int) -> bool:
+def is_late(last_ms: int | None, clock: Clock) -> bool:
     """Whether the last round is so long ago that what it found may hold no more."""
-    return last_ms is None or now_ms - last_ms > LATE_MS
+    late_ms = max(LATE_MS, LATE_S * 1000 * clock.speed)
+    return last_ms is None or clock.now_ms() - last_ms > late_ms
 
 
 def last_round_ms(state_file: Path) -> int | None:
