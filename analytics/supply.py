@@ -101,9 +101,9 @@ def never_heard_feeders(judge: Judge) -> Bools:
     memory, street = judge.memory, judge.street
     never = memory.last_seen_ms == 0
     out = np.zeros(street.n, dtype=bool)
-    if memory.nights_judged < 2 or never.mean() > 0.5 or not never.any():
-        return out
     on_feeder = street.feeder >= 0
+    if memory.nights_judged < 2 or never.mean() > 0.5 or not (never & on_feeder).any():
+        return out
     size = len(judge.whole.feeder)
     silent = np.bincount(street.feeder[never & on_feeder], minlength=size)
     members = np.bincount(street.feeder[on_feeder], minlength=size)
