@@ -61,6 +61,9 @@ class Judge:
         From which nothing is learned tonight.
     held, doubt : bool (n,)
         About whose light the weather leaves nothing, or little, to say.
+    spared : bool (n,)
+        Of those held, who changed before the weather came, or as no weather does: their sensors are
+        judged.
     waits : bool (n,)
         Dark with most of their feeder for the last hours only.
     asleep : bool (n,)
@@ -90,6 +93,7 @@ class Judge:
     suspect: Bools = field(init=False)
     held: Bools = field(init=False)
     doubt: Bools = field(init=False)
+    spared: Bools = field(init=False)
     waits: Bools = field(init=False)
     asleep: Bools = field(init=False)
     unheard: Bools = field(init=False)
@@ -100,6 +104,7 @@ class Judge:
         self.suspect = self.planned.copy()
         self.held = np.zeros(self.street.n, dtype=bool)
         self.doubt = np.zeros(self.street.n, dtype=bool)
+        self.spared = np.zeros(self.street.n, dtype=bool)
         self.waits = np.zeros(self.street.n, dtype=bool)
         seen = self.memory.last_seen_ms
         heard_before = seen > self.start_ms - 24 * HOUR_MS

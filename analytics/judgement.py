@@ -18,11 +18,12 @@ from analytics.lamp_failure import settle_lamp_failure
 from analytics.level_changes import settle_levels
 from analytics.levels import Levels, derive_levels
 from analytics.memory import KIND_AT, Memory
+from analytics.missed_light import not_missed
 from analytics.neighbours import without_neighbours
 from analytics.nights import Night
 from analytics.outage import Darkness, judge_darkness
 from analytics.radio import settle_silence
-from analytics.reference import learn, note_maintenance
+from analytics.reference import learn, note_maintenance, weigh_registry
 from analytics.rules import Rules
 from analytics.sensor_faults import settle_stuck
 from analytics.street import Street
@@ -32,6 +33,8 @@ from analytics.weather import learn_answers
 from analytics.weather_hold import hold_for_weather
 
 __all__ = ["Circumstances", "judge_night"]
+
+SENSOR_LOSS = -0.42  # of the night's level, log
 
 # In this order: causes before single luminaires, and what is sure before what needs light alone.
 VERDICTS: tuple[Callable[[Judge], None], ...] = (
@@ -101,9 +104,11 @@ def judge_night(
     """
     note_maintenance(memory, about.fresh, number)
     levels = derive_levels(night, memory, street)
+    weigh_registry(memory, levels.own)
     outdoor = ~street.tunnel & ~any_slot(memory.raised) & (night.n_lux > 0)
     learn_answers(memory, levels.raw, outdoor, rules)
     darkness = judge_darkness(night, levels, memory, rules, street.tunnel)
+    darkness.blame_sensor(not_missed(levels.own, night, memory, street))
     # The lamp's own darkness is judged with its neighbours' light as it is; its slower changes
     # without.
     lost = KIND_AT[FindingKind.SUPPLY_LOSS], KIND_AT[FindingKind.LAMP_FAILURE]
@@ -133,7 +138,12 @@ def judge_night(
     )
     for settle in VERDICTS:
         settle(judge)
-    learn(memory, night, levels, judge.suspect, street)
+    with np.errstate(invalid="ignore"):
+        # Nothing is learned from a sensor that lost night and day at once.
+        elsewhere = darkness.sensor_side & (levels.own < SENSOR_LOSS)
+        low = np.where(np.isfinite(levels.own), levels.own < SENSOR_LOSS, memory.sensor_blamed)
+    memory.sensor_blamed = darkness.sensor_side & low
+    learn(memory, night, levels, judge.suspect | elsewhere, street)
     memory.night = number
     memory.nights_judged += 1
 

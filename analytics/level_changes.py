@@ -24,6 +24,10 @@ FULL_POWER = 0.95  # a string or a driver that failed takes less
 ROUGH = 1.4
 ROUGH_NIGHTS = 4  # after the last hold
 LEAVES_ON_LIGHT = 0.25  # what a street's light gains, of what daylight gains, when leaves fall
+EARLY_NIGHTS = 3  # learned, from which a step of night and day together is seen ...
+EARLY_LOSS = -0.42  # ... if it is as large as this, log
+PLAIN_DAYLIGHT = 0.30  # of C, log: where ten nights or the weather leave doubt
+EARLY_IN_ROUGH = -0.7  # what was learned in snow may be brighter than usual
 DAYLIGHT_NIGHTS = 10  # without daylight for so long nobody waits for it any more
 
 
@@ -31,11 +35,17 @@ def settle_levels(judge: Judge) -> None:
     """Blind, drifting and misaimed sensors, dimming failures and depreciation."""
     memory, rules = judge.memory, judge.rules
     power = judge.night.power_night / first_nights(memory.ref_power)
-    verdict = whose_fault(memory, power)
+    verdict = whose_fault(memory, power, judge.street.tunnel & judge.darkness.sensor_side)
     sigma, coarse = own_scatter(judge)
     least = least_loss(judge)
-    low = below_own_scatter(verdict.change + coarse, sigma, least) & memory.frozen
-    known = np.isfinite(memory.levels[:, -1]) & ~judge.held & ~awaits_daylight(judge, verdict)
+    low = below_own_scatter(verdict.change + coarse, sigma, least)
+    early = low & seen_before_and_after(judge, verdict)
+    low &= memory.frozen
+    heard = np.isfinite(memory.levels[:, -1]) & ~awaits_daylight(judge, verdict)
+    known = heard & ~judge.held
+    with np.errstate(invalid="ignore"):
+        plain = np.abs(verdict.response) > PLAIN_DAYLIGHT
+    of_sensor = heard & (~judge.held | (judge.spared & plain))
     alike = ~additive(memory, judge.night) & all_night(memory, verdict.change)
     onset = np.full(judge.street.n, judge.start_ms - 24 * HOUR_MS, dtype=np.int64)
     evidence = {"level": np.exp(verdict.change), "daylight": np.exp(verdict.response)}
@@ -46,7 +56,9 @@ def settle_levels(judge: Judge) -> None:
         # Bare trees let more light through, and more daylight.
         bright = 0.19 + LEAVES_ON_LIGHT * leaves_fallen(judge)
         high = (verdict.change > bright) & (verdict.response > 0.15) & memory.frozen
-        blind = low & verdict.sensor & verdict.step & (verdict.change < -0.42)
+        # Snow on the ground may light up all of its kind more than one that sees more than usual.
+        darker = ~(judge.levels.raw > 0)
+        blind = (low | early) & darker & verdict.sensor & verdict.step & (verdict.change < -0.42)
         swapped = verdict.step & verdict.sensor & ~blind & (low | high)
         drift = (low | high) & verdict.sensor & ~verdict.step
         neighbour = explained_by_neighbour(verdict.change, judge.street)
@@ -54,10 +66,10 @@ def settle_levels(judge: Judge) -> None:
     for kind, flag, need in (
         (FindingKind.SENSOR_BLIND, blind, soon),
         (FindingKind.SENSOR_DRIFT, drift, soon),
-        (FindingKind.MISAIMED, low & verdict.misaimed, 2),
+        (FindingKind.MISAIMED, (low | early) & darker & verdict.misaimed, 2),
     ):
         free = flag & alike & ~judge.taken
-        judge.settle(kind, free, known, mild, onset, need=need, evidence=evidence)
+        judge.settle(kind, free, of_sensor, mild, onset, need=need, evidence=evidence)
     dimmed = low & verdict.lamp & ~neighbour & alike
     free = ~judge.taken & ~judge.darkness.out
     short = short_of_power(judge, power)
@@ -83,6 +95,23 @@ def settle_levels(judge: Judge) -> None:
         slow |= leaves_cost_class(memory, verdict, judge.class_lx) & free
     judge.settle(FindingKind.DEPRECIATION, slow, known, mild, onset, evidence=evidence)
     accept_swaps(judge, swapped & alike & ~judge.taken & known, verdict)
+
+
+def seen_before_and_after(judge: Judge, verdict: Verdict) -> Bools:
+    """Luminaires still being learned whose night level and daylight fell or rose in one step.
+
+    Such a step is measured against the nights before it: it needs no registry, and no ten nights.
+    """
+    memory = judge.memory
+    nights = np.fmax(
+        np.count_nonzero(np.isfinite(memory.ref_lux), axis=1),
+        np.count_nonzero(np.isfinite(memory.ref_dim), axis=1),
+    )
+    with np.errstate(invalid="ignore"):
+        least = np.where(is_rough(judge), EARLY_IN_ROUGH, EARLY_LOSS)
+        deep = (verdict.change < least) & (np.abs(verdict.response) > PLAIN_DAYLIGHT)
+    found: Bools = ~memory.frozen & (nights >= EARLY_NIGHTS) & verdict.step & deep
+    return found
 
 
 def own_scatter(judge: Judge) -> tuple[Floats, Floats]:

@@ -19,6 +19,7 @@ from analytics.street import Street, padded_groups
 __all__ = ["Levels", "derive_levels", "first_nights", "last_median", "spread"]
 
 FLOOR_LX = 0.3  # a city's sky is never darker than this
+LIT_LATE = 0.2  # of the own level: less than motion, or a deep programme, leaves
 SETTLED_NIGHTS = 3  # a step in C is taken against nights before these ...
 BASE_NIGHTS = 10  # ... so many of them
 
@@ -63,7 +64,7 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     dim = log_ratio(night.lux_dim, own_dim, floor, seen_dim & fine)
     raw = np.where(np.isfinite(full), full, dim)
     normal_late = first_nights(memory.ref_late)
-    late = log_ratio(night.lux_late, normal_late, floor, np.isfinite(normal_late))
+    late = log_ratio(night.lux_late, normal_late, floor, lit_late(normal_late, memory))
     faulty = any_slot(memory.raised)
     answers = memory.answers >= 2
     own = raw - common_mode(raw, faulty, answers, street)
@@ -74,6 +75,13 @@ def derive_levels(night: Night, memory: Memory, street: Street) -> Levels:
     before = last_median(memory.responses[:, :-SETTLED_NIGHTS], BASE_NIGHTS, 2)
     step = response - np.nan_to_num(before)
     return Levels(raw, own, late, response.astype(np.float32), step.astype(np.float32))
+
+
+def lit_late(normal_late: Floats, memory: Memory) -> Bools:
+    """Whether light was learned in the small hours at all: lamps off by then say nothing there."""
+    with np.errstate(invalid="ignore"):
+        lit: Bools = normal_late > LIT_LATE * memory.own_lx
+    return lit
 
 
 def log_ratio(lux: Floats, own: Floats, floor: Floats, enough: Bools) -> Floats:

@@ -15,6 +15,7 @@ from analytics.habits import Habit
 from analytics.nights import Known
 
 __all__ = [
+    "GOOD_WORD",
     "KINDS",
     "KIND_AT",
     "LOOK_BACK",
@@ -31,6 +32,7 @@ REFERENCE_NIGHTS = 10
 LOOK_BACK = 30
 CYCLING_NIGHTS = 6
 BEST_NIGHTS = 3
+GOOD_WORD = 0.25
 
 
 @dataclass(slots=True)
@@ -102,6 +104,14 @@ class Memory:
         Course of the town's leaves over the same nights, see `analytics.day_and_night`.
     coupling : float32 (n, 2)
         Log of what is left when the left, the right neighbour is dark; NaN until seen.
+    word : float32 (n,)
+        Share of the registry's level below which it is out, while it was never seen lit.
+    low_nights : int32 (n,)
+        For how many nights in a row night or day were lower than usual.
+    low_before : bool (n,)
+        Low for some nights before the weather came that is held for.
+    sensor_blamed : bool (n,)
+        Dark, and last time daylight was seen the sensor was the reason.
     closed_night : int32 (n,)
         Night in which the last finding on the luminaire ended.
     """
@@ -150,6 +160,10 @@ class Memory:
     answers: Ints
     weather_nights: Ints
     weather_falls: Ints
+    word: Floats
+    low_nights: Ints
+    low_before: Bools
+    sensor_blamed: Bools
     ref_from: Floats
     ref_until: Floats
     ref_less: Floats
@@ -229,6 +243,10 @@ class Memory:
             answers=ints(n),
             weather_nights=ints(n),
             weather_falls=ints(n),
+            word=np.full(n, GOOD_WORD, dtype=np.float32),
+            low_nights=ints(n),
+            low_before=np.zeros(n, dtype=bool),
+            sensor_blamed=np.zeros(n, dtype=bool),
             ref_from=floats(n, REFERENCE_NIGHTS),
             ref_until=floats(n, REFERENCE_NIGHTS),
             ref_less=floats(n, REFERENCE_NIGHTS),

@@ -7,7 +7,7 @@ import numpy as np
 from analytics.findings import FindingKind
 from analytics.grid import Bools, any_slot
 from analytics.levels import Levels
-from analytics.memory import KIND_AT, Memory
+from analytics.memory import GOOD_WORD, KIND_AT, Memory
 from analytics.nights import Night
 from analytics.rules import Rules
 
@@ -15,6 +15,11 @@ __all__ = ["Darkness", "judge_darkness"]
 
 BRIEF_H = 3.0
 TOLD_SHARE = 0.8  # of the dark readings at the night's end, in which light was asked for
+LEAST_LX = 0.3
+HALF_A_NIGHT = 0.6  # of its slots: less may be all reduced light, where the registry is doubted
+SURELY_BLACK = 0.1
+STILL_TURNED = 0.15  # of C, log
+DAYLIGHT_NIGHTS = 10  # without daylight for so long what it said is forgotten
 TURNED_FOR_SURE = 0.6  # of C, log: a season of leaves moves it by no more
 SENSOR_KINDS = [
     KIND_AT[kind]
@@ -54,6 +59,12 @@ class Darkness:
     known: Bools
     sensor_side: Bools
 
+    def blame_sensor(self, rows: Bools) -> None:
+        """These lamps burn, whatever their sensors say."""
+        self.out &= ~rows
+        self.dead &= ~rows
+        self.sensor_side |= rows
+
 
 def judge_darkness(
     night: Night, levels: Levels, memory: Memory, rules: Rules, always: Bools
@@ -88,14 +99,23 @@ def judge_darkness(
         turned = (np.abs(levels.response_step) > 0.25) & (np.abs(levels.response) > 0.15)
         turned |= (np.abs(levels.response) > TURNED_FOR_SURE) | by_sensor
         moved = np.fmin(levels.response_step, levels.response)
+        # Who was blamed stays blamed while it is dark: C of some nights ago slides into the fault,
+        # and on short days it is not seen at all.
+        lately = np.isfinite(memory.responses[:, -DAYLIGHT_NIGHTS:]).any(axis=1) | always
+        still = np.where(
+            np.isfinite(levels.response), np.abs(levels.response) >= STILL_TURNED, lately
+        )
+        turned |= memory.sensor_blamed & still
         sensor_side = ((moved < -0.20) & (moved < 0.45 * levels.raw)) | by_sensor
         enough = (n_known >= 6) & np.isfinite(memory.own_lx)
         # With the reference still open or no full slots, the dark count itself is the level.
         mostly = (share > rules.dark_share) & ((level < rules.dark_level) | weak)
         # While the reference is only the registry's word, half of it is no darkness yet.
-        mostly &= (
-            memory.frozen | (level < 0.25) | (weak & (memory.heard_nights > 3) & (share > 0.95))
-        )
+        brightest = night.lux_high / np.maximum(memory.own_lx, LEAST_LX)
+        black = (level < memory.word) & ~(brightest > rules.dark_level)
+        whole = (n_known >= HALF_A_NIGHT * night.n_lit) | (level < SURELY_BLACK)
+        black &= whole | (memory.word == GOOD_WORD)
+        mostly &= memory.frozen | black | (weak & (memory.heard_nights > 3) & (share > 0.95))
         # A tunnel whose lamps burn at night only, whatever the registry says, is dark every day.
         before = ~(night.dark_before > 0.2) & ~(always & (night.lead > 0))
         ended = (night.tail_h >= rules.tail_h) & (night.n_tail >= 4) & before

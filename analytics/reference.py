@@ -13,9 +13,13 @@ from analytics.nights import Night
 from analytics.pace import enough_for_a_level, interval_min, learn_pace, watched_long_enough
 from analytics.street import Street, padded_groups
 
-__all__ = ["learn", "note_maintenance"]
+__all__ = ["learn", "note_maintenance", "weigh_registry"]
 
 SLOTS_OF_TWO_DAYS = 288
+PATIENCE = 5  # nights
+WRONG_WORD = 0.15  # of the registry's level, below which a lamp is out
+TOO_BRIGHT = 0.3  # log over nominal: no fault makes a lamp brighter
+MANY_TOO_BRIGHT = 0.03  # of the city: such a registry has as many levels that are too high
 OLDER_FAULT = 0.35  # of the nominal level: a dead lamp between lit ones reads 0.05-0.3 of its own
 
 
@@ -27,6 +31,8 @@ def learn(memory: Memory, night: Night, levels: Levels, suspect: Bools, street: 
         # Until its level is known, only what is far below the registry's word is dark.
         level = night.lux_full / memory.own_lx
         dark = (night.n_dark > 0.5 * night.n_known) & (memory.frozen | ~(level > OLDER_FAULT))
+    # Dark by the registry's word alone, night after night, and never found out: the word is wrong.
+    dark &= memory.frozen | (memory.heard_nights <= PATIENCE) | ~on_the_word(memory)
     usable = well & ~dark
     # Without a light sensor watts tell a healthy night.
     by_watts = ~suspect & (night.n_lux == 0) & (night.power_dark < 0.1)
@@ -88,6 +94,27 @@ def learn_habit(memory: Memory, night: Night, seen: Bools) -> None:
     memory.frozen[new] = False
 
 
+def on_the_word(memory: Memory) -> Bools:
+    """Luminaires of whose level there is nothing but the registry's word."""
+    few: Bools = np.isnan(memory.ref_lux[:, 2]) & np.isnan(memory.ref_dim[:, 2])
+    return few & ~memory.frozen
+
+
+def weigh_registry(memory: Memory, own: Floats) -> None:
+    """Believe the registry's levels less where several lamps are brighter than they can be.
+
+    Parameters
+    ----------
+    memory : Memory
+        Its `word` is changed.
+    own : float32 (n,)
+        A' of tonight; asked only of those that are still measured against the registry.
+    """
+    level = own[on_the_word(memory) & np.isfinite(own)]
+    if np.count_nonzero(level > TOO_BRIGHT) > MANY_TOO_BRIGHT * len(level):
+        memory.word[:] = WRONG_WORD
+
+
 def settle_reference(memory: Memory, street: Street, dim_level: Floats) -> None:
     """Own level: the registry's while too little was seen, then the median of what was.
 
@@ -104,7 +131,11 @@ def settle_reference(memory: Memory, street: Street, dim_level: Floats) -> None:
     # them.
     nominal = street.nominal_lx * np.exp(peers_over_nominal(seen, street))
     with np.errstate(invalid="ignore"):
-        own = np.where(np.isfinite(seen) & ~(seen < OLDER_FAULT * nominal), seen, nominal)
+        believed = np.isfinite(seen) & (
+            ~(seen < OLDER_FAULT * nominal)
+            | ((memory.heard_nights > PATIENCE + 2) & (seen > WRONG_WORD * nominal))
+        )
+        own = np.where(believed, seen, nominal)
     own = np.where(np.isfinite(own), own, seen)
     memory.own_lx = np.where(open_rows, own, memory.own_lx).astype(np.float32)
     dim = first_nights(memory.ref_dim, least=3)

@@ -24,6 +24,9 @@ READINGS_OF_A_WEEK = 1008
 SURE_FACTOR = 0.4  # standard error that tells lamp (0) from sensor (1)
 STEP_SHARE = 0.7  # of the whole change that came at once
 AFTER_NIGHTS = 5  # after a step, in which C tells what changed with it
+NOTHING_SEEN = 24  # equal readings of 0 lx beside a lamp that burns
+LEAST_STEP_LX = 0.1
+MANY_STEPS = 50  # steps: a lamp from whose neighbours more than one of them is left
 COARSE_BELOW = 25  # steps: a light of fewer steps varies by less than one of them
 
 
@@ -87,7 +90,7 @@ class Verdict:
     lamp: Bools
 
 
-def whose_fault(memory: Memory, power: Floats) -> Verdict:
+def whose_fault(memory: Memory, power: Floats, blamed: Bools) -> Verdict:
     """Lamp, sensor, or a sensor that looks elsewhere; watts are asked first where there are any.
 
     For a step only the simultaneous step of C counts: leaves move C by as much, but in weeks.
@@ -98,6 +101,8 @@ def whose_fault(memory: Memory, power: Floats) -> Verdict:
         With tonight's levels and responses as its newest columns.
     power : float32 (n,)
         Power over its own normal; NaN where not measured.
+    blamed : bool (n,)
+        Dark for its sensor, as the lamps beside tell where no daylight comes.
     """
     m = last_median(memory.levels, 3, 2)
     c = last_median(memory.responses, 3, 1)
@@ -123,7 +128,7 @@ def whose_fault(memory: Memory, power: Floats) -> Verdict:
         turned = np.abs(c) > np.where(step, np.maximum(0.13, 4 * scatter), np.inf)
         misaimed = ~by_watts & turned & ~in_range & np.isfinite(ratio)
         no_sky = np.isnan(c)
-        sensor |= ~by_watts & no_sky & (power > 0.95) & (m < -0.5)
+        sensor |= ~by_watts & no_sky & ((power > 0.95) | blamed) & (m < -0.5)
     lamp = np.isfinite(m) & ~sensor & ~misaimed
     return Verdict(m, c, step, factor, error, foliage, sensor, misaimed, lamp)
 
@@ -159,6 +164,9 @@ def in_one_step(levels: Floats, change: Floats) -> tuple[Bools, Ints]:
     with np.errstate(invalid="ignore"):
         moves = (after - start) * np.sign(np.nan_to_num(change))[:, None]
         usual = np.abs(start) < np.maximum(0.4 * whole, 0.1)
+    # What came and went before is not how this change came.
+    last_usual = start.shape[1] - 1 - np.argmax(usual[:, ::-1], axis=1)
+    usual &= np.arange(start.shape[1]) >= (last_usual - 2)[:, None]
     moves = np.where(np.isfinite(moves) & usual, moves, -np.inf)
     largest, where = moves.max(axis=1), moves.argmax(axis=1)
     with np.errstate(invalid="ignore"):
@@ -196,9 +204,24 @@ def median_near(history: Floats, column: Ints, nights: int) -> Floats:
     return np.where(enough, middle, np.float32(np.nan))
 
 
+def nothing_beside_light(judge: Judge) -> Bools:
+    """Tunnel sensors that see nothing at all although a lamp beside them burns.
+
+    Under a lamp that failed, the next ones' light is left.
+    """
+    night, memory, street = judge.night, judge.memory, judge.street
+    step = np.maximum(np.nan_to_num(street.resolution_lx, nan=1), LEAST_STEP_LX)
+    lit = np.append(judge.darkness.lit, False)
+    found: Bools = street.tunnel & (night.equal_value == 0) & (night.equal_count >= NOTHING_SEEN)
+    found &= memory.own_lx > MANY_STEPS * step
+    found &= lit[street.left] | lit[street.right]
+    return found
+
+
 def settle_stuck(judge: Judge) -> None:
     """Sensors that hold one value by day and night."""
     stuck, moving = judge_stuck(judge.night, judge.memory, judge.street, judge.rules)
+    stuck |= nothing_beside_light(judge)
     known = judge.night.n_lux > 0
     since = judge.night.equal_since_ms
     count = judge.night.equal_count.astype(np.float32)

@@ -10,6 +10,7 @@ __all__ = ["hold_for_weather"]
 ANSWERS_WEATHER = 3
 DEEP_LOSS = -0.9
 LONGEST_WEATHER = 6  # nights
+LOW_BEFORE = 2  # nights
 FREE_DOME = 0.12  # step of C, log, that snow on the dome would exceed
 
 
@@ -30,6 +31,8 @@ def hold_for_weather(judge: Judge) -> None:
         # Snow and rain do not brighten the day, and do not take most of the light and leave it.
         spared = judge.levels.response_step > 2 * FREE_DOME
         spared |= (judge.levels.response_step > -FREE_DOME) & (judge.levels.own < DEEP_LOSS)
+        # Nor do they dim the night and brighten the day.
+        against = (judge.levels.response_step > 2 * FREE_DOME) & (judge.levels.own < -0.22)
     # Before a level is learned the registry's word is no measure of a change; a dark end is.
     low &= memory.frozen
     high &= memory.frozen
@@ -40,11 +43,16 @@ def hold_for_weather(judge: Judge) -> None:
     outdoor &= memory.weather_falls < ANSWERS_WEATHER
     new = low & ~memory.was_low & outdoor & ~judge.taken
     many = new.sum() > max(rules.weather_share * outdoor.sum(), 5)
+    if memory.hold_until < judge.number:
+        memory.low_before = memory.low_nights >= LOW_BEFORE
     if many:
         memory.hold_until = judge.number + 3
         memory.weather_falls[new] += 1
         memory.weather_nights[new] = 1
     memory.was_low = np.where(seen, low, memory.was_low)
+    nights = np.where(low, memory.low_nights + 1, 0)
+    memory.low_nights = np.where(seen, nights, memory.low_nights).astype(np.int32)
+    memory.low_before &= memory.was_low
     fallen = (memory.weather_nights > 0) & memory.was_low
     fallen &= memory.weather_nights <= LONGEST_WEATHER
     memory.weather_nights = np.where(fallen, memory.weather_nights + 1, 0).astype(np.int32)
@@ -55,4 +63,6 @@ def hold_for_weather(judge: Judge) -> None:
         with np.errstate(invalid="ignore"):
             free = np.abs(judge.levels.response_step) < FREE_DOME
         judge.held |= ~judge.street.tunnel & ~free
+        # What was low for some nights before the weather came is not low for it.
+        judge.spared = (against | memory.low_before) & ~fallen
         judge.doubt = ~judge.street.tunnel

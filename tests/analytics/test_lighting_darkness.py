@@ -10,6 +10,7 @@ from analytics.levels import Levels
 from analytics.memory import Memory
 from analytics.nights import Night
 from analytics.outage import judge_darkness
+from analytics.reference import weigh_registry
 from analytics.rules import Rules
 
 
@@ -84,3 +85,81 @@ def test_one_value_through_darkness_and_day_is_no_word_about_the_lamp(
 @pytest.mark.parametrize(("learn_from", "mended"), [(101, True), (100, False), (0, False)])
 def test_the_darkness_of_a_window_with_work_on_the_lamp_is_that_of_before(learn_from, mended):
     assert bool(just_mended(judge_of(Night.empty(1), learn_from=learn_from))[0]) is mended
+
+
+def dark_night(*, blamed, response, seen_before=True):
+    """One lamp that was dark all night, under a sensor that was blamed for it the night before."""
+    night = Night.empty(1)
+    night.n_known[:], night.n_dark[:], night.n_lit[:] = 70, 70, 70
+    memory = Memory.fresh(1, np.array([20.0], dtype=np.float32))
+    memory.frozen[:], memory.sensor_blamed[:] = True, blamed
+    if seen_before:
+        memory.responses[:, -3:] = 1.0
+    level = np.full(1, -1.4, dtype=np.float32)
+    answer = np.full(1, response, dtype=np.float32)
+    # C was as it is for a week, so it took no step lately.
+    levels = Levels(level, level, level, answer, 0 * answer)
+    return judge_darkness(night, levels, memory, Rules(), np.array([False]))
+
+
+def test_a_sensor_that_was_blamed_stays_blamed_while_the_days_are_too_short_to_tell():
+    judged = dark_night(blamed=True, response=np.nan)
+    assert judged.sensor_side[0]
+    assert not judged.out[0]
+
+
+def test_a_sensor_that_was_blamed_stays_blamed_when_its_daylight_has_long_been_otherwise():
+    assert not dark_night(blamed=True, response=0.3).out[0]
+    assert dark_night(blamed=False, response=0.3).out[0]
+
+
+def test_daylight_as_ever_clears_the_sensor_and_accuses_the_lamp():
+    assert dark_night(blamed=True, response=0.02).out[0]
+
+
+def test_without_daylight_for_weeks_nobody_stays_blamed():
+    assert dark_night(blamed=True, response=np.nan, seen_before=False).out[0]
+
+
+def first_night(level, brightest, *, word=0.25, known=70):
+    """One lamp in its first night, measured against the registry."""
+    night = Night.empty(1)
+    night.n_known[:], night.n_dark[:], night.n_lit[:] = known, known, 70
+    night.lux_high[:] = 20 * brightest
+    memory = Memory.fresh(1, np.array([20.0], dtype=np.float32))
+    memory.word[:] = word
+    own = np.full(1, np.log(level), dtype=np.float32)
+    nothing = np.full(1, np.nan, dtype=np.float32)
+    levels = Levels(own, own, own, nothing, nothing)
+    return bool(judge_darkness(night, levels, memory, Rules(), np.array([False])).out[0])
+
+
+def test_in_its_first_night_a_lamp_is_out_by_the_registry_s_word_only_if_black_all_night():
+    assert first_night(0.2, 0.22)
+    assert not first_night(0.2, 0.6)  # reduced light that nobody declared
+    assert first_night(0.2, 0.22, known=30)
+
+
+def test_a_registry_with_wrong_levels_is_believed_of_what_is_black_alone():
+    assert not first_night(0.2, 0.22, word=0.15)
+    assert first_night(0.12, 0.14, word=0.15)
+    assert not first_night(0.12, 0.14, word=0.15, known=30)  # half a night may be all reduced
+    assert first_night(0.05, 0.06, word=0.15, known=30)
+
+
+def test_lamps_brighter_than_they_can_be_make_the_registry_doubtful():
+    memory = Memory.fresh(40, np.full(40, 20.0, dtype=np.float32))
+    own = np.zeros(40, dtype=np.float32)
+    own[0] = 0.5
+    weigh_registry(memory, own)
+    assert (memory.word == np.float32(0.25)).all()
+    own[1] = 0.5
+    weigh_registry(memory, own)
+    assert (memory.word == np.float32(0.15)).all()
+
+
+def test_a_lamp_that_was_learned_says_nothing_about_the_registry():
+    memory = Memory.fresh(40, np.full(40, 20.0, dtype=np.float32))
+    memory.frozen[:] = True
+    weigh_registry(memory, np.full(40, 0.5, dtype=np.float32))
+    assert (memory.word == np.float32(0.25)).all()

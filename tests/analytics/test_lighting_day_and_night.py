@@ -100,3 +100,10 @@ def test_back_from_a_shop_window_s_light_is_no_fall_of_the_lamp():
     level = np.r_[np.zeros(10), np.full(10, 0.3), np.full(10, -0.2)].astype(np.float32)
     step, before = in_one_step(level[None, :], np.full(1, -0.2, np.float32))
     assert not (step[0] and before[0] >= 15)
+
+
+def test_a_loss_of_supply_that_is_over_is_not_how_a_later_change_came():
+    level = np.r_[np.zeros(8), np.full(3, -4.2), np.zeros(12), np.full(7, -0.6)].astype(np.float32)
+    step, before = in_one_step(level[None, :], np.full(1, -0.6, np.float32))
+    assert step[0]
+    assert before[0] in (21, 22, 23)

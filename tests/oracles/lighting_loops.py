@@ -184,12 +184,15 @@ def in_one_step(levels, change):
     for k in range(1, len(start)):
         if math.isnan(start[k]):
             start[k] = start[k - 1]
+    usual = [abs(low) < max(0.4 * abs(change), 0.1) for low in start]
+    # What came and went before the level was last usual is not how this change came.
+    since = max((k for k, was in enumerate(usual) if was), default=0) - 2
     best, where = -math.inf, 0
     sign = 0 if math.isnan(change) else (change > 0) - (change < 0)
     for k, (low, high) in enumerate(zip(start, after, strict=True)):
         if math.isnan(low) or math.isnan(high) or math.isnan(change):
             continue
-        if abs(low) < max(0.4 * abs(change), 0.1) and (high - low) * sign > best:
+        if usual[k] and k >= since and (high - low) * sign > best:
             best, where = (high - low) * sign, k
     return best >= 0.7 * abs(change) if not math.isnan(change) else False, min(where + 2, n - 1)
 
@@ -293,4 +296,34 @@ def with_mates(minutes, peers):
         known = [m for m, p in zip(minutes, peers, strict=True) if p == group and not math.isnan(m)]
         middle = median(known) if len(known) >= 4 else 0.0
         out.append(middle if 0 < middle < 25 else 0.0)
+    return out
+
+
+def not_missed(own, before, dark, known, power, tunnel, frozen, left, right):
+    """Which lamps of a tunnel went dark without being missed; `before` are three nights of each."""
+
+    def fell(row):
+        nights = [v for v in before[row] if not math.isnan(v)]
+        if row < 0 or len(nights) < 2 or not own[row] > -0.35:
+            return math.nan
+        return own[row] - quantile(nights, 0.5)
+
+    out = []
+    for row, level in enumerate(own):
+        beside = [fell(n) for n in (left[row], right[row]) if n >= 0]
+        beside = [v for v in beside if not math.isnan(v)]
+        asked = (
+            tunnel[row]
+            and frozen[row]
+            and math.isnan(power[row])
+            and bool(beside)
+            and dark[row] > 0.75 * known[row]
+            and before[row][-1] > -0.22
+            and 0.05 < math.exp(level) < 0.5
+        )
+        if not asked:
+            out.append(False)
+            continue
+        expected = math.log(1 - min(math.exp(level) / len(beside), 0.9))
+        out.append(expected < -0.05 and sum(beside) / len(beside) > 0.35 * expected)
     return out
