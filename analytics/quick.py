@@ -1,6 +1,7 @@
 """What cannot wait for noon: a feeder out, five in a row out, a tunnel fully dark."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,7 +77,8 @@ def quick_look(
     now_slot = min((now_ms - start_ms) // SLOT_MS, lux.shape[1])
     if now_slot <= 0:
         return []
-    dark, since, earliest, fresh = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
+    now = dark_now(lux, expected, group, int(now_slot), memory, start_ms)
+    dark, since, fresh = now.dark, now.since_ms, now.fresh
     long_dark = dark & fresh & (now_ms - since >= rules.quick_dark_min * MINUTE_MS)
     quiet, hushed, stopped = silent_now(seen_ms, memory, street, rules, now_ms)
     gasped = last_word_was_loss(told_ms, stopped)
@@ -90,7 +92,7 @@ def quick_look(
     dead = long_dark | silent
     by_silence = silent | ((hushed | gasped) & ~dark)
     onset = np.where(by_silence, stopped, since)
-    earliest = np.where(by_silence, stopped, earliest)
+    earliest = np.where(by_silence, stopped, now.earliest_ms)
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
     found = one_matter(
@@ -111,7 +113,9 @@ def quick_look(
     talks = fresh & ~silent & ~gasped
     ends_ms = dark_hours(expected, group, start_ms)
     suspect = clock_suspect(memory, taken_back)
-    found = [s for s in found if not may_be_clock(s, dead, talks, suspect, ends_ms, street, whole)]
+    found = [
+        s for s in found if not may_be_clock(s, talks, now.lit_ms, suspect, ends_ms, street, whole)
+    ]
     found += dark_tunnels(dead, known, onset, street, found)
     mute = silent | with_them
     # A gateway that has just come back hands over one device after another.
@@ -173,8 +177,8 @@ def clock_suspect(memory: Memory, taken_back: Bools | None) -> Bools:
 
 def may_be_clock(
     section: Section,
-    dead: Bools,
     talks: Bools,
+    lit_ms: Times,
     suspect: Bools,
     hours_ms: tuple[Times, Times],
     street: Street,
@@ -184,16 +188,19 @@ def may_be_clock(
 
     In the last hours before dawn a wrong clock looks the same, it is day before a crew comes, and
     noon tells them apart; so at dusk where the feeder switched wrongly the night before. Part of a
-    feeder has no clock of its own.
+    feeder has no clock of its own: who was seen lit since says that it is a part. One silent device
+    among many that talk is a broken radio.
     """
     rows = section.rows
     begins, ends = hours_ms[0][rows], hours_ms[1][rows]
-    if street.tunnel[rows].any() or not talks[rows].all() or (street.feeder[rows] < 0).any():
+    if street.tunnel[rows].any() or (street.feeder[rows] < 0).any():
+        return False
+    if talks[rows].mean() < WHOLE_FEEDER:
         return False
     members = whole.feeder[np.unique(street.feeder[rows])]
     members = members[members >= 0]
     members = members[talks[members]]
-    if dead[members].mean() < WHOLE_FEEDER:
+    if (lit_ms[members] > section.start_ms + SLOT_MS).mean() > 1 - WHOLE_FEEDER:
         return False
     near_dawn = section.start_ms >= int(np.median(ends)) - CLOCK_OFF_MS
     at_dusk = section.start_ms <= int(np.median(begins)) + CLOCK_OFF_MS
@@ -231,6 +238,28 @@ def proven(section: Section, told: Bools) -> bool:
     return said >= 2 and said >= 0.3 * len(section.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class DarkNow:
+    """Who is dark at this moment of the night.
+
+    Attributes
+    ----------
+    dark : bool (n,)
+    since_ms, earliest_ms : int64 (n,)
+        First dark reading, and the earliest moment at which it can have begun; 0 where not dark.
+    lit_ms : int64 (n,)
+        Last lit reading of the last six hours; 0 where there was none.
+    fresh : bool (n,)
+        Heard of lately.
+    """
+
+    dark: Bools
+    since_ms: Times
+    earliest_ms: Times
+    lit_ms: Times
+    fresh: Bools
+
+
 def dark_now(
     lux: Floats,
     expected: Sequence[Expectation],
@@ -238,8 +267,8 @@ def dark_now(
     now_slot: int,
     memory: Memory,
     start_ms: int,
-) -> tuple[Bools, Times, Times, Bools]:
-    """Luminaires that are dark now: since when, at the earliest, and who was heard of lately.
+) -> DarkNow:
+    """Luminaires that are dark now, and since when.
 
     At least two readings in a row must be dark. A lamp that was never lit tonight counts only forty
     minutes into the night: that long a photocell may take.
@@ -271,7 +300,8 @@ def dark_now(
     earliest = np.where(~never_lit & (since - lit_ms > UNASKED_MS), lit_ms, since)
     patient = np.where(never_lit & (count < 4), False, count >= 2)
     fresh = any_slot(seen[:, -min(4, width) :])
-    return patient & np.isfinite(memory.own_lx), since, earliest, fresh
+    lit_last = np.where(never_lit, 0, lit_ms - SLOT_MS)
+    return DarkNow(patient & np.isfinite(memory.own_lx), since, earliest, lit_last, fresh)
 
 
 def silent_now(

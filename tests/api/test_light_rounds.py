@@ -287,6 +287,15 @@ def test_a_clock_that_switches_off_before_dawn_calls_nobody_out_at_night():
 
 
 @pytest.mark.slow
+def test_nor_does_it_where_one_of_its_radios_drops_out_just_then():
+    street = clock_off_by(Street(feeders=3, lamps=8, nights=4, supply=Supply.MAINS), "F0", -1.2)
+    street.assets = [replace(a, gateway="G") for a in street.assets]
+    for night in range(4):
+        street.heard[3, street.at(night, 15) : street.at(night, 18)] = False
+    assert light_rounds_of(street, 4) == set()
+
+
+@pytest.mark.slow
 def test_a_clock_that_switches_on_late_calls_out_once_at_most():
     street = clock_off_by(Street(feeders=3, lamps=8, nights=7), "F0", 1.5)
     assert len(light_rounds_of(street, 7)) <= 1
