@@ -91,8 +91,12 @@ def quick_look(
     silent = (quiet & street.mains & ~asleep) | told
     dead = long_dark | silent
     by_silence = silent | ((hushed | gasped) & ~dark)
-    onset = np.where(by_silence, stopped, since)
-    earliest = np.where(by_silence, stopped, now.earliest_ms)
+    hours_ms = dark_hours(expected, group, start_ms)
+    # A switched feeder was silent all day as it should be: it is missed from dusk on.
+    switched = street.mains & street.feeder_switched & ~gasped
+    missed = np.where(switched, np.maximum(stopped, hours_ms[0]), stopped)
+    onset = np.where(by_silence, missed, since)
+    earliest = np.where(by_silence, missed, now.earliest_ms)
     # Luminaires with no word either way do not count against a feeder.
     known = (dark | fresh | silent) & ~planned
     found = one_matter(
@@ -111,10 +115,9 @@ def quick_look(
     found = [s for s in found if not waits(s, onset, last_alive, street, whole, now_ms)]
     # What keeps talking has its supply, or a battery: the clock of the feeder may be to blame.
     talks = fresh & ~silent & ~gasped
-    ends_ms = dark_hours(expected, group, start_ms)
     suspect = clock_suspect(memory, taken_back)
     found = [
-        s for s in found if not may_be_clock(s, talks, now.lit_ms, suspect, ends_ms, street, whole)
+        s for s in found if not may_be_clock(s, talks, now.lit_ms, suspect, hours_ms, street, whole)
     ]
     found += dark_tunnels(dead, known, onset, street, found)
     mute = silent | with_them

@@ -223,6 +223,43 @@ def test_a_tunnel_fully_dark_is_told_within_three_quarters_of_an_hour_day_and_ni
     assert len({f.incident for f in result.findings}) == 1
 
 
+def with_a_switched_feeder(nights):
+    """One gateway; the first feeder is switched as a whole, so its devices speak at night only."""
+    street = Street(feeders=3, lamps=8, nights=nights, supply=Supply.MAINS)
+    street.assets = [
+        replace(a, gateway="G", switching=Switching.FEEDER if a.feeder == "F0" else Switching.ASTRO)
+        for a in street.assets
+    ]
+    street.heard[:8] &= street.lit[:8] > 0
+    return street
+
+
+def test_a_gateway_that_is_away_from_dusk_on_is_no_loss_of_the_switched_feeder_behind_it():
+    street = with_a_switched_feeder(3)
+    dusk = int(np.argmax(street.lit[0, street.at(2) :])) / 6
+    street.heard[:, street.at(2, dusk - 0.2) : street.at(2, dusk + 9)] = False
+    # What most of the city does at once we would not believe: others go on speaking elsewhere.
+    street.heard[16:] = True
+    street.assets[16:] = [replace(a, gateway="G2") for a in street.assets[16:]]
+    store = street.store()
+    engine = engine_of(street, store)
+    engine.noon_round(store, window_start(street.first_night + 2))
+    assert first_word(engine, store, street, dusk, minutes=300, night=2) == (None, None)
+
+
+def test_a_switched_feeder_that_does_not_come_on_is_told_within_75_minutes_of_dusk():
+    street = with_a_switched_feeder(3)
+    dusk = int(np.argmax(street.lit[0, street.at(2) :])) / 6
+    street.heard[:8, street.at(2) :] = False
+    store = street.store()
+    engine = engine_of(street, store)
+    engine.noon_round(store, window_start(street.first_night + 2))
+    minute, result = first_word(engine, store, street, dusk, minutes=300, night=2)
+    assert minute is not None
+    assert minute <= 75
+    assert {(k, c) for _, k, c, _ in said(result)} == {("supply_loss", "feeder")}
+
+
 LAT = 56.05
 
 
