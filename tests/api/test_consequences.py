@@ -186,7 +186,7 @@ def test_orders_are_ranked_by_who_passes_and_say_how_that_is_known(tmp_path):
         assert told.evidence["passages_borrowed"] == 1
         assert "as at the nearest similar place" in told.note
         said = {
-            site: work_order_detail_out(ledger.work_order(order.id))
+            site: work_order_detail_out(ledger.work_order(order.id), stale=False)
             for site, order in orders.items()
         }
     assert {site: d.passages_source for site, d in said.items()} == {
