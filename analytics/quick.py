@@ -29,6 +29,41 @@ AT_ONCE, AT_ONCE_SHARE = 20, 0.8
 AT_ONCE_MS, AT_ONCE_SPAN_MS, ECHO_MS = 20_000, 2 * MINUTE_MS, 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class DarkNow:
+    """Who is dark at this moment of the night.
+
+    Attributes
+    ----------
+    dark : bool (n,)
+    since_ms, earliest_ms : int64 (n,)
+        First dark reading, and the earliest moment at which it can have begun; 0 where not dark.
+    fresh : bool (n,)
+        Heard of lately.
+    seen, bright : bool (n, s)
+        Readings of the last six hours in which light was asked for, and those that were lit.
+    first_ms : int
+        Start of their first slot.
+    """
+
+    dark: Bools
+    since_ms: Times
+    earliest_ms: Times
+    fresh: Bools
+    seen: Bools
+    bright: Bools
+    first_ms: int
+
+    def lit_after(self, rows: Ints, moment_ms: int) -> Bools:
+        """Whether the first reading of each some minutes after a moment was lit: bool (rows,)."""
+        column = max((moment_ms - self.first_ms) // SLOT_MS + 2, 0)
+        seen, bright = self.seen[rows, column:], self.bright[rows, column:]
+        if not seen.shape[1]:
+            return np.zeros(len(rows), dtype=bool)
+        found: Bools = bright[np.arange(len(rows)), np.argmax(seen, axis=1)]
+        return found
+
+
 def quick_look(
     lux: Floats,
     seen_ms: Times,
@@ -116,9 +151,7 @@ def quick_look(
     # What keeps talking has its supply, or a battery: the clock of the feeder may be to blame.
     talks = fresh & ~silent & ~gasped
     suspect = clock_suspect(memory, taken_back)
-    found = [
-        s for s in found if not may_be_clock(s, talks, now.lit_ms, suspect, hours_ms, street, whole)
-    ]
+    found = [s for s in found if not may_be_clock(s, talks, now, suspect, hours_ms, street, whole)]
     found += dark_tunnels(dead, known, onset, street, found)
     mute = silent | with_them
     # A gateway that has just come back hands over one device after another.
@@ -181,7 +214,7 @@ def clock_suspect(memory: Memory, taken_back: Bools | None) -> Bools:
 def may_be_clock(
     section: Section,
     talks: Bools,
-    lit_ms: Times,
+    now: DarkNow,
     suspect: Bools,
     hours_ms: tuple[Times, Times],
     street: Street,
@@ -191,8 +224,8 @@ def may_be_clock(
 
     In the last hours before dawn a wrong clock looks the same, it is day before a crew comes, and
     noon tells them apart; so at dusk where the feeder switched wrongly the night before. Part of a
-    feeder has no clock of its own: who was seen lit since says that it is a part. One silent device
-    among many that talk is a broken radio.
+    feeder has no clock of its own: others that were lit when it went say that it is a part. One
+    silent device among many that talk is a broken radio.
     """
     rows = section.rows
     begins, ends = hours_ms[0][rows], hours_ms[1][rows]
@@ -203,7 +236,7 @@ def may_be_clock(
     members = whole.feeder[np.unique(street.feeder[rows])]
     members = members[members >= 0]
     members = members[talks[members]]
-    if (lit_ms[members] > section.start_ms + SLOT_MS).mean() > 1 - WHOLE_FEEDER:
+    if now.lit_after(members, section.start_ms).mean() > 1 - WHOLE_FEEDER:
         return False
     near_dawn = section.start_ms >= int(np.median(ends)) - CLOCK_OFF_MS
     at_dusk = section.start_ms <= int(np.median(begins)) + CLOCK_OFF_MS
@@ -239,28 +272,6 @@ def proven(section: Section, told: Bools) -> bool:
     """Whether enough of a section said so that no gateway can be to blame."""
     said = int(told[section.rows].sum())
     return said >= 2 and said >= 0.3 * len(section.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class DarkNow:
-    """Who is dark at this moment of the night.
-
-    Attributes
-    ----------
-    dark : bool (n,)
-    since_ms, earliest_ms : int64 (n,)
-        First dark reading, and the earliest moment at which it can have begun; 0 where not dark.
-    lit_ms : int64 (n,)
-        Last lit reading of the last six hours; 0 where there was none.
-    fresh : bool (n,)
-        Heard of lately.
-    """
-
-    dark: Bools
-    since_ms: Times
-    earliest_ms: Times
-    lit_ms: Times
-    fresh: Bools
 
 
 def dark_now(
@@ -303,8 +314,9 @@ def dark_now(
     earliest = np.where(~never_lit & (since - lit_ms > UNASKED_MS), lit_ms, since)
     patient = np.where(never_lit & (count < 4), False, count >= 2)
     fresh = any_slot(seen[:, -min(4, width) :])
-    lit_last = np.where(never_lit, 0, lit_ms - SLOT_MS)
-    return DarkNow(patient & np.isfinite(memory.own_lx), since, earliest, lit_last, fresh)
+    dark_for_sure = patient & np.isfinite(memory.own_lx)
+    first_ms = start_ms + low * SLOT_MS
+    return DarkNow(dark_for_sure, since, earliest, fresh, seen, bright, first_ms)
 
 
 def silent_now(
