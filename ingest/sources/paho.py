@@ -1,5 +1,9 @@
 """The compatible source: paho-mqtt on the asyncio loop, by its public interface.
 
+paho connects, subscribes, acknowledges and keeps alive, and reads every packet that is out of the
+ordinary. It spends 22 us of processor time on a message in MQTT 5, half of that on properties that
+are not there; so plain messages are taken out of its stream before it sees them.
+
 MQTT 5 first, 3.1.1 where the broker has no other. One `Client` per connection: a client object
 keeps message state, so that after a lost session an old packet id could acknowledge a message that
 was never stored; a new object keeps nothing, and the broker holds the session.
@@ -19,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.sources import Deliver, Message
+from ingest.sources.plain_publish import plain_publishes, rest_is_due
 from ingest.sources.read_ahead import ReadAheadContext, ReadAheadSocket
 from ingest.sources.session import FEW, GATHER_S, Ended, Link, MqttSource
 from ingest.sources.tls import trouble
@@ -28,7 +33,7 @@ __all__ = ["PahoLink", "PahoSource"]
 UNSUPPORTED_VERSION = 132  # MQTT 5, table 3-1; 3.1.1's code 1 is told as this, too
 REFUSED_CREDENTIALS = frozenset({134, 135, 138, 140})
 TAKEN_OVER = 142
-DRAIN = 256  # packets a wake-up may read before others get their turn
+CHUNKS = 4  # a wake-up may read before others get their turn
 
 
 class PahoSource(MqttSource):
@@ -281,17 +286,7 @@ class PahoLink:
         """Read what is there, up to a budget, and hand it over at once."""
         if not self.source.reading or self.resting is not None:
             return
-        again = True
-        for _ in range(DRAIN):
-            before = len(self.arrived)
-            self.client.loop_read()
-            sock = self.watched
-            if sock is None:
-                again = False
-                break
-            if len(self.arrived) == before and not sock.pending():
-                again = False
-                break
+        again = self._read_packets()
         few = len(self.arrived) < FEW
         if self.arrived:
             arrived, self.arrived = self.arrived, []
@@ -302,6 +297,34 @@ class PahoLink:
         elif few and now_s - self.last_read_s < GATHER_S:
             self._rest_a_while()
         self.last_read_s = now_s
+
+    def _read_packets(self) -> bool:
+        """Read what is there, up to a budget; whether there may be more."""
+        again = True
+        for _ in range(CHUNKS):
+            sock = self.watched
+            if sock is None:
+                return False
+            again = sock.fill()
+            self._take_packets(sock)
+            if not again:
+                break
+        return again
+
+    def _take_packets(self, sock: ReadAheadSocket) -> None:
+        """Take plain messages out of what was read; the client reads everything else."""
+        v5 = self.protocol == "5"
+        while self.watched is sock:
+            if not sock.allowed:
+                sock.at = plain_publishes(
+                    sock.data, sock.at, properties=v5, base=self.base, messages=self.arrived
+                )
+                sock.allowed = rest_is_due(sock.data, sock.at)
+            if not sock.allowed and not sock.ended and sock.failure is None:
+                return
+            self.client.loop_read()
+            if sock.allowed and sock.at == len(sock.data) and not sock.ended:
+                return  # the rest of this packet has not come
 
     def _rest_a_while(self) -> None:
         """Let more come before reading on, as the fast source does."""

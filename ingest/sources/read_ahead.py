@@ -2,7 +2,8 @@
 
 paho-mqtt reads a packet in four or five calls and writes every acknowledgement by itself, and each
 of these was a call to the system. Its public way to another socket is the TLS context: whatever
-that wraps a connection in is what the client reads and writes.
+that wraps a connection in is what the client reads and writes. The client is handed as much as it
+is allowed to read, so that whoever looks at what was read ahead can take some of it.
 """
 
 import socket
@@ -16,49 +17,71 @@ MOST_UNSENT: Final = 1 << 20
 
 
 class ReadAheadSocket:
-    """Reads what is there and hands it out in the portions asked for; gathers what is written.
+    """Reads what is there and hands out as much of it as is allowed; gathers what is written.
 
     Only for non-blocking use after `do_handshake`. What is gathered goes out at `flush` and
     `close`.
 
     Attributes
     ----------
+    data : bytes
+        What was read ahead.
+    at : int
+        How much of it is used up.
+    allowed : int
+        How many more bytes `recv` may hand out.
+    ended : bool
+        Whether the other end has closed.
     failure : OSError or None
         Why reading failed; the client knows only that it did.
     """
 
     def __init__(self, inner: socket.socket) -> None:
         self._inner = inner
+        self.data = b""
+        self.at = 0
+        self.allowed = 0
+        self.ended = False
         self.failure: OSError | None = None
-        self._read = b""
-        self._at = 0
         self._unsent = bytearray()
 
-    def recv(self, size: int) -> bytes:
-        """At most so many bytes; empty when the other end has closed."""
-        at = self._at
-        if at == len(self._read):
-            self._read, at = b"", 0
-            self._at = 0
-            self._read = self._receive()
-        part = self._read[at : at + size]
-        self._at = at + len(part)
-        return part
-
-    def _receive(self) -> bytes:
+    def fill(self) -> bool:
+        """Read what is there; whether there may be more of it."""
         try:
-            return self._inner.recv(CHUNK)
+            came = self._inner.recv(CHUNK)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise  # nothing is there yet
+            return False  # nothing is there yet
         except OSError as error:
             self.failure = error
-            raise
+            return False
+        if not came:
+            self.ended = True
+            return False
+        self.data = self.data[self.at :] + came if self.at < len(self.data) else came
+        self.at = 0
+        return len(came) == CHUNK or isinstance(self._inner, ssl.SSLSocket)
 
-    def pending(self) -> int:
-        """How many bytes can be had without the system telling of them."""
-        inner = self._inner
-        held = inner.pending() if isinstance(inner, ssl.SSLSocket) else 0
-        return len(self._read) - self._at + held
+    def recv(self, size: int) -> bytes:
+        """At most so many of the bytes that are allowed; empty when the other end has closed.
+
+        Raises
+        ------
+        BlockingIOError
+            When none are allowed, or those have not come yet.
+        OSError
+            When reading has failed.
+        """
+        at = self.at
+        part = self.data[at : at + min(size, self.allowed)]
+        if part:
+            self.at = at + len(part)
+            self.allowed -= len(part)
+            return part
+        if self.failure is not None:
+            raise self.failure
+        if self.ended:
+            return b""
+        raise BlockingIOError
 
     def send(self, data: bytes | bytearray) -> int:
         """Take bytes to be sent at `flush`.

@@ -20,20 +20,37 @@ def both() -> Generator[tuple[ReadAheadSocket, socket.socket]]:
     theirs.close()
 
 
-def test_what_came_is_handed_out_in_the_portions_asked_for(
+def test_what_came_is_handed_out_as_far_as_it_is_allowed_and_in_the_portions_asked_for(
     both: tuple[ReadAheadSocket, socket.socket],
 ) -> None:
     near, far = both
     far.sendall(b"abcdefg")
-    assert [near.recv(1), near.recv(2)] == [b"a", b"bc"]
-    assert near.pending() == 4
-    far.sendall(b"hij")
-    # What was read ahead comes first, and alone: the system is asked when nothing is left of it.
-    assert [near.recv(100), near.pending(), near.recv(100)] == [b"defg", 0, b"hij"]
+    assert not near.fill()
     with pytest.raises(BlockingIOError):
         near.recv(1)
+    near.allowed = 5
+    assert [near.recv(1), near.recv(2), near.recv(100)] == [b"a", b"bc", b"de"]
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
+    far.sendall(b"hij")
+    near.fill()
+    assert near.data[near.at :] == b"fghij"
+    near.allowed = 6
+    assert near.recv(100) == b"fghij"
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
+
+
+def test_the_end_is_told_after_all_that_came_before_it(
+    both: tuple[ReadAheadSocket, socket.socket],
+) -> None:
+    near, far = both
+    far.sendall(b"ab")
     far.close()
-    assert near.recv(1) == b""
+    while not near.ended:
+        near.fill()
+    near.allowed = 2
+    assert [near.recv(100), near.recv(1)] == [b"ab", b""]
 
 
 def test_what_is_sent_goes_out_together_and_in_order(
