@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analytics.burning import DARK_BELOW, LEAST_LIT_LX
 from analytics.cause import Section, Whole, dead_sections
 from analytics.coincidence import one_matter
 from analytics.dimming import Expectation
 from analytics.findings import CauseKind, FindingKind
 from analytics.grid import SLOT_MS, Bools, Floats, Ints, Times, any_slot
 from analytics.memory import KIND_AT, Memory
-from analytics.nights import DARK_BELOW, LEAST_LIT_LX
 from analytics.rules import Rules
 from analytics.street import Street
 

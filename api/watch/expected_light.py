@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from analytics.burning import DARK_BELOW
 from analytics.clocks import clock_shift, true_ms
 from analytics.dimming import expectation, parse_programme
 from analytics.grid import SLOT_MS, SLOTS, night_of, window_start
-from analytics.nights import DARK_BELOW
 from analytics.sun import sun_elevation
 from api.assets import Asset, AssetKind, Switching
 from api.street.street_plan import HELSINGBORG

@@ -32,7 +32,8 @@ from analytics.grid import (
 from analytics.judgement import Circumstances, judge_night
 from analytics.lighting_class import P_CLASSES
 from analytics.memory import Episode, Memory
-from analytics.nights import Night, reduce_night
+from analytics.night_reduction import reduce_night
+from analytics.nights import Night
 from analytics.quick import quick_look
 from analytics.rules import Rules
 from analytics.street import padded_groups

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import numpy as np
 
+from analytics.burning import DARK_BELOW
 from analytics.grid import DAY_MS
-from analytics.nights import DARK_BELOW
 from api.watch.expected_light import Trace, Wanted
 from api.watch.picture_canvas import (
     BOTTOM,

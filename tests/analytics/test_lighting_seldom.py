@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles import lighting_loops as loops
 
+from analytics.burning import forget_unasked_ends
 from analytics.cycling import pooled_excess
 from analytics.daylight import held_readings, reach_of
 from analytics.light_course import switching_elevations
 from analytics.memory import Memory, remember_best
-from analytics.nights import Night, forget_unasked_ends
+from analytics.nights import Night
 from analytics.pace import enough_for_a_level, interval_min, learn_pace, watched_long_enough
 from analytics.sun import clear_sky_log_lux, degrees_a_minute, sun_elevation
 
