@@ -23,6 +23,7 @@ LEAST_LIT_LX = 1.0
 TWILIGHT_DEG = -1.0  # no lamp of a street burns before
 LAMP_OUTSHINES_DEG = -4.0  # above it a reading may be the sky's
 SLOTS_AN_HOUR = 6
+COARSE = 0.02  # step over level, from which on a median jumps by more than a lamp does in a night
 
 
 def burn(
@@ -37,6 +38,7 @@ def burn(
     known: Known,
     asked: Asked,
     drawn: Floats | None,
+    resolution_lx: Floats,
 ) -> None:
     """Levels, dark counts and switching of the rows whose night lies in these columns."""
     g = group[rows]
@@ -66,7 +68,9 @@ def burn(
     note_ends(out, rows, x, limit, columns, expected, g, known, asked, drawn)
     at_full = np.where(asked.full, x, np.float32(np.nan))
     out.n_full[rows] = count(np.isfinite(at_full))
-    out.lux_full[rows], out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
+    middle, out.lux_high[rows] = row_quantiles(at_full, 0.5, 0.8)
+    step = step_of(at_full, resolution_lx[rows])
+    out.lux_full[rows] = between_steps(at_full, middle, step)
     steady = seen & ~asked.motion
     tonight = np.minimum(np.nan_to_num(out.lux_high[rows] / own, nan=1), 1)
     # Two limits, so that a level that happens to lie on one of them is no coming and going.
@@ -87,15 +91,48 @@ def burn(
         note_habit(out, rows, course, heard, minute)
     small_hours = np.stack([e.late[columns] for e in expected])
     used = np.flatnonzero(small_hours.any(axis=0))
-    at_late = np.where(small_hours[:, used][g], x[:, used], np.float32(np.nan))
+    # Where people's comings and goings set the light, the small hours say nothing of the lamp.
+    still = small_hours[:, used][g] & ~asked.motion[:, used]
+    at_late = np.where(still, x[:, used], np.float32(np.nan))
     (late,) = row_quantiles(at_late, 0.5)
+    late = between_steps(at_late, late, step)
     out.lux_late[rows] = np.where(count(np.isfinite(at_late)) >= 4, late, np.float32(np.nan))
     if asked.dimmed.any():
         at_dim = np.where(asked.dimmed, x, np.float32(np.nan))
         out.n_dim[rows] = count(np.isfinite(at_dim))
         middle, high = row_quantiles(at_dim, 0.5, 0.9)
+        middle = between_steps(at_dim, middle, step)
         out.lux_dim[rows] = np.where(asked.by_motion, high, middle)
         out.dim_level[rows] = asked.dim_level
+
+
+def step_of(x: Floats, resolution_lx: Floats) -> Floats:
+    """Steps of the sensors [lx], float32 (n,): whole numbers are steps of 1 lx in any registry."""
+    whole = ((x == np.round(x)) | np.isnan(x)).all(axis=1)
+    return np.maximum(np.nan_to_num(resolution_lx), np.where(whole, 1, 0)).astype(np.float32)
+
+
+def between_steps(x: Floats, middle: Floats, step: Floats) -> Floats:
+    """Medians of coarse sensors taken between their steps, float32 (n,).
+
+    Light that wanders by less than a step shows on one step or the next: their mean follows it,
+    their median jumps.
+
+    Parameters
+    ----------
+    x : float32 (n, s)
+        NaN where not to be counted.
+    middle : float32 (n,)
+        Medians of the rows.
+    step : float32 (n,)
+    """
+    with np.errstate(invalid="ignore"):
+        rows = np.flatnonzero(step > COARSE * middle)
+    near = np.abs(x[rows] - middle[rows, None]) <= step[rows, None]
+    mean = np.where(near, x[rows], np.float32(0)).sum(axis=1) / np.maximum(count(near), 1)
+    out = middle.astype(np.float32)
+    out[rows] = np.where(near.any(axis=1), mean, middle[rows])
+    return out
 
 
 def least_right(asked: Asked, own: Floats, own_dim: Floats) -> Floats:

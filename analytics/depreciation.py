@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 LATE_SCATTER = 0.06  # of the small hours over the nights learned from, log
+BRIGHTER = 0.1  # log
 STRAY = 0.06  # the evening must differ from the small hours by more than that
 RISE = 0.03
 DAYLIGHT_SHARE = 0.5  # all of C would add its noise; half of it measured best over fourteen nights
@@ -78,7 +79,8 @@ def without_stray_light(own: Floats, late: Floats, memory: Memory) -> Floats:
     """Tonight's level, from the small hours where these changed less than the whole night.
 
     Shop windows and festive lights that start or stop change the evening; lamp and sensor change
-    every hour. Where the small hours scatter by themselves (motion, coarse steps) they are not
+    every hour. No lamp burns brighter by itself: an evening that is brighter than the small hours
+    is never the lamp's. Where the small hours scatter by themselves (coarse steps) they are not
     asked.
 
     Parameters
@@ -89,7 +91,8 @@ def without_stray_light(own: Floats, late: Floats, memory: Memory) -> Floats:
     with np.errstate(invalid="ignore"):
         steady = spread(np.log(np.maximum(memory.ref_late, 0.01))) < LATE_SCATTER
         less = np.abs(late) + STRAY < np.abs(own)
-    return np.where(steady & less, late, own).astype(np.float32)
+        added = (own > BRIGHTER) & (late + STRAY < own)
+    return np.where(steady & (less | added), late, own).astype(np.float32)
 
 
 def additive(memory: Memory, night: Night) -> Bools:

@@ -23,7 +23,7 @@ from analytics.neighbours import without_neighbours
 from analytics.nights import Night
 from analytics.outage import Darkness, judge_darkness
 from analytics.radio import settle_silence
-from analytics.reference import learn, note_maintenance, weigh_registry
+from analytics.reference import learn, note_maintenance, prove_repairs, weigh_registry
 from analytics.rules import Rules
 from analytics.sensor_faults import settle_stuck
 from analytics.street import Street
@@ -116,6 +116,7 @@ def judge_night(
     blind = darkness.sensor_side
     alone = without_neighbours(levels.own, levels.raw, dark_now & ~blind, blind, memory, street)
     push(memory, night, levels, alone, street)
+    prove_repairs(memory, number)
     end_ms = window_start(number + 1)
     follow_darkness(memory, night, darkness, window_start(number))
 

@@ -13,6 +13,7 @@ from analytics.findings import FindingKind
 from analytics.grid import HOUR_MS, Bools, Floats
 from analytics.judge import Judge
 from analytics.levels import first_nights, spread
+from analytics.reference import unproved
 from analytics.sensor_faults import Verdict, whose_fault
 from analytics.swaps import accept_swaps
 from analytics.vegetation import leaves_cost_class
@@ -40,7 +41,8 @@ def settle_levels(judge: Judge) -> None:
     least = least_loss(judge)
     low = below_own_scatter(verdict.change + coarse, sigma, least)
     early = low & seen_before_and_after(judge, verdict)
-    low &= memory.frozen
+    usual = memory.frozen & ~unproved(memory, judge.number)
+    low &= usual
     heard = np.isfinite(memory.levels[:, -1]) & ~awaits_daylight(judge, verdict)
     known = heard & ~judge.held
     with np.errstate(invalid="ignore"):
@@ -55,7 +57,7 @@ def settle_levels(judge: Judge) -> None:
         deep = verdict.change < -0.5
         # Bare trees let more light through, and more daylight.
         bright = 0.19 + LEAVES_ON_LIGHT * leaves_fallen(judge)
-        high = (verdict.change > bright) & (verdict.response > 0.15) & memory.frozen
+        high = (verdict.change > bright) & (verdict.response > 0.15) & usual
         # Snow on the ground may light up all of its kind more than one that sees more than usual.
         darker = ~(judge.levels.raw > 0)
         blind = (low | early) & darker & verdict.sensor & verdict.step & (verdict.change < -0.42)
@@ -115,7 +117,7 @@ def seen_before_and_after(judge: Judge, verdict: Verdict) -> Bools:
 
 
 def own_scatter(judge: Judge) -> tuple[Floats, Floats]:
-    """Scatter of each luminaire's own level, and half a step of its sensor, both log.
+    """Scatter of each luminaire's own level, and a quarter of its sensor's step, both log.
 
     Where the small hours stand for the night (`without_stray_light`) it is theirs that counts.
     """
@@ -125,7 +127,7 @@ def own_scatter(judge: Judge) -> tuple[Floats, Floats]:
     stands = memory.levels[:, -1] == memory.late_levels[:, -1]
     sigma = np.where(stands, np.fmax(sigma, spread(late)), sigma)
     level = np.where(stands, np.exp(first_nights(late)), memory.own_lx)
-    coarse = 0.5 * judge.street.resolution_lx / np.maximum(np.nan_to_num(level, nan=1), 1)
+    coarse = 0.25 * judge.street.resolution_lx / np.maximum(np.nan_to_num(level, nan=1), 1)
     return sigma.astype(np.float32), coarse.astype(np.float32)
 
 

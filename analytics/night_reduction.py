@@ -77,7 +77,10 @@ def reduce_night(
         asked = asked_of(expected, group[rows], columns, own_habit, told)
         drawn = None if power is None else share_of_rated(power[rows], street.rated_w[rows])
         at_night = None if drawn is None else drawn[:, columns]
-        burn(out, lux, valid, rows, columns, expected, group, start_ms, known, asked, at_night)
+        burn(
+            out, lux, valid, rows, columns, expected, group, start_ms, known, asked, at_night,
+            street.resolution_lx,
+        )  # fmt: skip
         if told is not None:
             first_ms = start_ms + columns.start * SLOT_MS
             out.n_told[rows] = told_since(told, out.dark_since_ms[rows], first_ms)

@@ -462,3 +462,15 @@ def test_what_ended_two_months_ago_leaves_the_picture_once_and_late_data_does_no
     assert 68 <= night <= 72
     assert not any("L0-02" in seen for seen in told[night:])
     assert "L0-03" in told[-1]
+
+
+def test_small_hours_that_people_dim_say_nothing_of_the_lamp():
+    street = Street(feeders=1, lamps=4, nights=1)
+    street.assets = [
+        replace(a, dimming="motion:22:00-07:00@30" if i < 2 else "")
+        for i, a in enumerate(street.assets)
+    ]
+    features = FeatureStore()
+    settle(street, features=features)
+    night = features.read_night(street.first_night, [a.device_id for a in street.assets])
+    assert np.isfinite(night.lux_late).tolist() == [False, False, True, True]

@@ -327,3 +327,21 @@ def not_missed(own, before, dark, known, power, tunnel, frozen, left, right):
         expected = math.log(1 - min(math.exp(level) / len(beside), 0.9))
         out.append(expected < -0.05 and sum(beside) / len(beside) > 0.35 * expected)
     return out
+
+
+def between_steps(x, resolution):
+    """Median of each row, or the mean within a step of it where the sensor is coarse."""
+    out = []
+    for row, given in zip(x, resolution, strict=True):
+        seen = sorted(v for v in row if not math.isnan(v))
+        if not seen:
+            out.append(math.nan)
+            continue
+        low, high = seen[(len(seen) - 1) // 2], seen[len(seen) // 2]
+        middle = (low + high) / 2
+        step = 0.0 if math.isnan(given) else given
+        if all(v == round(v) for v in seen):
+            step = max(step, 1.0)
+        near = [v for v in seen if abs(v - middle) <= step]
+        out.append(sum(near) / len(near) if step > 0.02 * middle and near else middle)
+    return out
