@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from contracts.waiting import eventually
 from contracts.web_site import SIZES, Site, page_of
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from analytics.findings import FindingKind
 from api.operations.work_orders import Action
@@ -137,6 +138,13 @@ def test_the_same_works_without_scripts(browser: Browser, site: Site) -> None:
         assert page.locator(".top .chip.assigned").count() == 1
 
 
+def unsent(route: Route) -> None:
+    if route.request.method == "POST":
+        route.abort("internetdisconnected")
+    else:
+        route.fallback()
+
+
 def test_without_network_the_list_is_read_and_a_step_waits_its_turn(
     browser: Browser, site: Site
 ) -> None:
@@ -144,8 +152,11 @@ def test_without_network_the_list_is_read_and_a_step_waits_its_turn(
         page.goto("/crew")
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         page.goto("/crew")
-        page.wait_for_timeout(1500)  # the worker fetches the orders of the list
+        # The worker fetches the orders of the list.
+        eventually(lambda: page.evaluate("() => caches.match('/orders/5').then(Boolean)"))
         page.context.set_offline(True)
+        # A new document may be online for a moment before the browser remembers that it is not.
+        page.context.route("**/*", unsent)
         page.goto("/orders/5")
         page.wait_for_selector("html.is-offline")
         page.get_by_role("button", name="Ta", exact=True).click()
@@ -153,6 +164,7 @@ def test_without_network_the_list_is_read_and_a_step_waits_its_turn(
         assert "Offline" in page.locator(".offline").inner_text()
         assert "väntar på att skickas" in page.locator("#outbox").inner_text()
         assert site.services.ledger.work_order(5).order.version == 1
+        page.context.unroute("**/*", unsent)
         page.context.set_offline(False)
         page.wait_for_selector("#outbox .notice", state="detached", timeout=30_000)
     history = site.services.ledger.work_order(5).history
