@@ -236,11 +236,14 @@ def may_be_clock(
     members = whole.feeder[np.unique(street.feeder[rows])]
     members = members[members >= 0]
     members = members[talks[members]]
-    if now.lit_after(members, section.start_ms).mean() > 1 - WHOLE_FEEDER:
-        return False
     near_dawn = section.start_ms >= int(np.median(ends)) - CLOCK_OFF_MS
     at_dusk = section.start_ms <= int(np.median(begins)) + CLOCK_OFF_MS
-    return near_dawn or (at_dusk and bool(suspect[rows].mean() > 0.5))
+    of_late = bool(suspect[rows].mean() > 0.5)
+    if near_dawn and of_late:
+        return True  # what the others show may be the morning's light
+    if now.lit_after(members, section.start_ms).mean() > 1 - WHOLE_FEEDER:
+        return False
+    return near_dawn or (at_dusk and of_late)
 
 
 def last_word_was_loss(told_ms: Times, seen_ms: Times) -> Bools:
@@ -355,21 +358,23 @@ def others_silent(
     """Whether the gateway, not the feeder, explains a silent section.
 
     Who has not spoken since the section stopped does not speak for the gateway, however long it
-    may be silent by its own interval. The section itself stopped up to an interval after it was
-    last heard.
+    may be silent by its own interval; who has not spoken at all of late speaks neither for it nor
+    against it. The section itself stopped up to an interval after it was last heard.
     """
     rows = section.rows
     wait_ms = 1000 * np.maximum(np.nan_to_num(street.interval_s, nan=600), 600)
     since_ms = section.start_ms + np.maximum(wait_ms, wait_ms[rows].max())
-    quiet = (seen_ms <= since_ms) & (seen_ms > 0)
+    witness = seen_ms > 0
+    quiet = seen_ms <= since_ms
     if silent[rows].mean() < 0.5:
         return False
     gateways = np.unique(street.gateway[rows])
     if gateways[0] < 0:
-        rest = np.setdiff1d(np.arange(street.n), rows)
+        rest = np.setdiff1d(np.flatnonzero(witness), rows)
         return bool(quiet[rest].mean() > 0.5) if len(rest) else True
     members = whole.gateway[gateways]
     others = np.setdiff1d(members[members >= 0], rows)
+    others = others[witness[others]]
     # With nobody else behind the gateway only time can tell; noon will.
     return bool(quiet[others].mean() > 0.5) if len(others) else True
 
