@@ -11,6 +11,7 @@ from analytics.grid import SLOT_MS, Bools, Floats, Ints, any_slot, count, row_qu
 from analytics.habits import DAY_MIN, dimmed_stretch
 from analytics.light_course import dark_ending, switching_elevations, transitions, twilight_seen
 from analytics.nights import Known, Night
+from analytics.sun import LAMP_OUTSHINES_DEG
 from analytics.watts import on_and_off
 
 __all__ = ["DARK_BELOW", "LEAST_LIT_LX", "TWILIGHT_DEG", "burn"]
@@ -21,7 +22,6 @@ BACK_ABOVE = 0.7  # ... and come back
 DARK_BELOW = 0.5  # of the own lit level: a dead lamp between lit ones reads 0.05-0.3 of it
 LEAST_LIT_LX = 1.0
 TWILIGHT_DEG = -1.0  # no lamp of a street burns before
-LAMP_OUTSHINES_DEG = -4.0  # above it a reading may be the sky's
 SLOTS_AN_HOUR = 6
 COARSE = 0.02  # step over level, from which on a median jumps by more than a lamp does in a night
 

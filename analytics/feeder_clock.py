@@ -10,6 +10,7 @@ from analytics.findings import CauseKind, FindingKind
 from analytics.grid import Bools, Floats, row_quantiles
 from analytics.judge import Judge
 from analytics.memory import KIND_AT
+from analytics.sun import LAMP_OUTSHINES_DEG
 
 __all__ = ["as_the_city", "same_clock"]
 
@@ -17,7 +18,6 @@ FEW = 6  # members that make a feeder's habit, feeders that make a city's
 ALIKE_DEG = 1.5
 ODD_DEG = 2.5  # of the sun's elevation: about twenty minutes
 MOST_ALIKE = 0.7
-LAMP_OUTSHINES_DEG = -4.0
 SAME_MINUTES = 25.0
 
 

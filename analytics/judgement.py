@@ -23,7 +23,8 @@ from analytics.neighbours import without_neighbours
 from analytics.nights import Night
 from analytics.outage import Darkness, judge_darkness
 from analytics.radio import settle_silence
-from analytics.reference import learn, note_maintenance, prove_repairs, weigh_registry
+from analytics.reference import learn, weigh_registry
+from analytics.repairs import note_maintenance, prove_repairs
 from analytics.rules import Rules
 from analytics.sensor_faults import settle_stuck
 from analytics.street import Street

@@ -13,7 +13,7 @@ from analytics.findings import FindingKind
 from analytics.grid import HOUR_MS, Bools, Floats
 from analytics.judge import Judge
 from analytics.levels import first_nights, spread
-from analytics.reference import unproved
+from analytics.repairs import unproved
 from analytics.sensor_faults import Verdict, whose_fault
 from analytics.swaps import accept_swaps
 from analytics.vegetation import leaves_cost_class

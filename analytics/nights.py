@@ -82,9 +82,10 @@ class Night:
         Elevation at the last dark reading before the first lit one, and at the first dark reading
         after the last lit one.
     lux_full, lux_dim : float32
-        Median at full and at reduced light [lx].
+        Median at full and at reduced light [lx], between the steps of coarse sensors.
     lux_late : float32
-        Median in the small hours [lx], when light that is not ours is mostly off.
+        The same in the small hours, when light that is not ours is mostly off; without those in
+        which people's comings and goings dim it.
     dim_level : float32
         Share of full light that the programme asks for where light is reduced; NaN with motion.
     lux_high : float32

@@ -1,27 +1,23 @@
-"""What each luminaire is like when well: learned from its first nights, forgotten on repair."""
-
-from collections.abc import Mapping
+"""What each luminaire is like when well: learned from its first nights."""
 
 import numpy as np
 
 from analytics.daylight import group_medians
-from analytics.grid import Bools, Floats, Ints
+from analytics.grid import Bools, Floats
 from analytics.habits import learned_habit
-from analytics.levels import Levels, first_nights, last_median
+from analytics.levels import Levels, first_nights
 from analytics.memory import Memory, remember, remember_best
 from analytics.nights import Night
 from analytics.pace import enough_for_a_level, interval_min, learn_pace, watched_long_enough
 from analytics.street import Street, padded_groups
 
-__all__ = ["learn", "note_maintenance", "prove_repairs", "unproved", "weigh_registry"]
+__all__ = ["learn", "weigh_registry"]
 
 SLOTS_OF_TWO_DAYS = 288
 PATIENCE = 5  # nights
 WRONG_WORD = 0.15  # of the registry's level, below which a lamp is out
 TOO_BRIGHT = 0.3  # log over nominal: no fault makes a lamp brighter
 MANY_TOO_BRIGHT = 0.03  # of the city: such a registry has as many levels that are too high
-AS_BEFORE = 0.1  # log: a repaired lamp within it is the lamp of before
-PROVING_NIGHTS = 3
 OLDER_FAULT = 0.35  # of the nominal level: a dead lamp between lit ones reads 0.05-0.3 of its own
 
 
@@ -152,70 +148,3 @@ def peers_over_nominal(seen: Floats, street: Street) -> Floats:
         ratio = np.log(seen / street.nominal_lx)
     middle, n = group_medians(ratio[:, None], padded_groups(street.peers))
     return np.where(n >= 4, middle, 0)[:, 0][street.peers].astype(np.float32)
-
-
-def note_maintenance(memory: Memory, fresh: Mapping[str, Bools], number: int) -> None:
-    """After a logged swap or cleaning the luminaire is learned anew; until then it has no level.
-
-    A repair may bring back the light of before: `prove_repairs` tells when it is seen.
-    """
-    for action in ("sensor_swap", "lamp_swap", "cleaned", "repaired"):
-        rows = fresh.get(action)
-        if rows is None or not rows.any():
-            continue
-        anew = rows & ~memory.frozen if action == "repaired" else rows
-        forget(memory, anew)
-        if action == "lamp_swap":
-            memory.ref_power[rows] = np.nan
-        if action in ("sensor_swap", "cleaned"):
-            memory.ref_am[rows] = memory.ref_pm[rows] = np.nan
-            memory.share[rows] = np.nan
-        for history in (memory.levels, memory.late_levels):
-            history[rows] = np.nan
-        if action != "repaired":
-            memory.responses[rows] = np.nan
-        memory.learn_from[rows] = number + 1
-
-
-def prove_repairs(memory: Memory, number: int) -> None:
-    """Learn repaired luminaires anew whose light of the first nights is not that of before.
-
-    To be called when the night's levels have been remembered: the night that ended with the work
-    tells nothing of what came after it.
-    """
-    ended = memory.learn_from > number
-    for history in (memory.levels, memory.late_levels):
-        history[ended, -1] = np.nan
-    nights = nights_since_work(memory, number)
-    with np.errstate(invalid="ignore"):
-        other = np.abs(last_median(memory.levels, memory.levels.shape[1], 3)) > AS_BEFORE
-    proved_now = (nights == PROVING_NIGHTS) & np.isfinite(memory.levels[:, -1])
-    forget(memory, proved_now & other & memory.frozen)
-
-
-def unproved(memory: Memory, number: int) -> Bools:
-    """Luminaires whose light since a repair was not yet seen for long enough."""
-    found: Bools = nights_since_work(memory, number) < PROVING_NIGHTS
-    return found
-
-
-def nights_since_work(memory: Memory, number: int) -> Ints:
-    """Nights with a level since work was logged; more than can be where none was lately."""
-    seen = np.count_nonzero(np.isfinite(memory.levels), axis=1)
-    since = number - memory.learn_from
-    lately = (memory.learn_from > 0) & (since < memory.levels.shape[1])
-    found: Ints = np.where(lately, seen, memory.levels.shape[1] + 1).astype(np.int32)
-    return found
-
-
-def forget(memory: Memory, rows: Bools) -> None:
-    """Learn the level of these luminaires anew."""
-    for buffer in (
-        memory.ref_lux,
-        memory.ref_dim,
-        memory.ref_late,
-        memory.ref_level,
-        memory.ref_surplus,
-    ):
-        buffer[rows] = np.nan
-    memory.frozen[rows] = False

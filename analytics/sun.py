@@ -3,11 +3,18 @@
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CIVIL_DARK_DEG", "clear_sky_log_lux", "degrees_a_minute", "sun_elevation"]
+__all__ = [
+    "CIVIL_DARK_DEG",
+    "LAMP_OUTSHINES_DEG",
+    "clear_sky_log_lux",
+    "degrees_a_minute",
+    "sun_elevation",
+]
 
 CIVIL_DARK_DEG = (
     -6.0
 )  # night is defined by the end of civil twilight: June has no other night at 56 N
+LAMP_OUTSHINES_DEG = -4.0  # above it a reading may be the sky's
 SKY_DEG = (-18.0, -12.0, -6.0, 0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0)
 SKY_LOG_LUX = np.log(
     (0.0006, 0.008, 3.0, 500.0, 1500.0, 4200.0, 10e3, 28e3, 48e3, 75e3, 96e3, 110e3)

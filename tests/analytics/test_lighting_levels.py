@@ -13,7 +13,7 @@ from analytics.burning import between_steps, step_of
 from analytics.depreciation import without_stray_light
 from analytics.grid import row_quantiles
 from analytics.memory import Memory
-from analytics.reference import note_maintenance, prove_repairs, unproved
+from analytics.repairs import note_maintenance, prove_repairs, unproved
 
 NIGHT = 20_000
 SLOTS = 60
