@@ -67,7 +67,7 @@ class BrokerSettings(_Section):
     ] = []
     source: Annotated[
         Literal["paho", "mqtt5"],
-        Field(description="paho: any broker; mqtt5: MQTT 5 brokers, a third of the processor time"),
+        Field(description="paho: any broker; mqtt5: MQTT 5 brokers, and paho for others"),
     ] = "paho"
     receive_maximum: Annotated[
         int, Field(description="Messages in flight before the broker waits", ge=1, le=65_535)
