@@ -3,12 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+from noons import after_all_noons
 from street_of_lamps import Street
 
-from analytics.grid import window_start
-from analytics.rules import Rules
-from api.watch.feature_store import FeatureStore
-from api.watch.night_round import NightRound
 from ingest.reading import Quantity
 from ingest.stores import Columns
 
@@ -33,10 +30,7 @@ def said(street, *, by_watts=False):
             [street.assets[LAMP].device_id],
         )
         source.add(Quantity.POWER, columns)
-    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
-    for night in range(street.nights):
-        result = engine.noon_round(source, window_start(street.first_night + night + 1))
-    return sorted((f.luminaire_id, f.kind.value) for f in result.findings)
+    return sorted((f.luminaire_id, f.kind.value) for f in after_all_noons(street, source).findings)
 
 
 def dusks_after(street, day):

@@ -4,23 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from noons import after_all_noons
 from street_of_lamps import Street
 
-from analytics.grid import window_start
-from analytics.rules import Rules
 from api.assets import AssetKind, Switching
-from api.watch.feature_store import FeatureStore
-from api.watch.night_round import NightRound
 
 
 def said(street):
     """Kinds by luminaire after all noon rounds, each once."""
-    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
-    source = street.store()
-    result = None
-    for night in range(street.nights):
-        result = engine.noon_round(source, window_start(street.first_night + night + 1))
-    return sorted({(f.luminaire_id, f.kind.value) for f in result.findings})
+    return sorted({(f.luminaire_id, f.kind.value) for f in after_all_noons(street).findings})
 
 
 def turned_up(street, lamp, since, *, lamps_part=0.3, sky_part=2.5):

@@ -2,12 +2,8 @@
 
 import numpy as np
 import pytest
+from noons import after_all_noons
 from street_of_lamps import Street
-
-from analytics.grid import window_start
-from analytics.rules import Rules
-from api.watch.feature_store import FeatureStore
-from api.watch.night_round import NightRound
 
 MIDSUMMER = 20_615  # 2026-06-11
 
@@ -22,12 +18,7 @@ def hourly(**kinds):
 
 def said(street):
     """Kinds by luminaire after all noon rounds."""
-    engine = NightRound(street.assets, rules=Rules(), features=FeatureStore())
-    source = street.store()
-    result = None
-    for night in range(street.nights):
-        result = engine.noon_round(source, window_start(street.first_night + night + 1))
-    return sorted((f.luminaire_id, f.kind.value) for f in result.findings)
+    return sorted((f.luminaire_id, f.kind.value) for f in after_all_noons(street).findings)
 
 
 def starts_after(street, day):

@@ -135,6 +135,7 @@ async def test_nonsense_ends_the_connection_and_nothing_else() -> None:
         # A connection that stands again clears it, until it breaks for the same reason.
         await until(lambda: "no MQTT 5" in source.status.last_error)
         await until(lambda: server.connections >= 3)
+        assert not task.done()
         await source.stop()
         await asyncio.wait_for(task, 5)
 
